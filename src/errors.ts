@@ -147,7 +147,11 @@ export class SallyportError extends Error {
   }
 
   /** Reads an error another process sent; a code this version does not know becomes `internal`. */
-  static fromWire(wire: { code: string; message: string; details?: Record<string, unknown> | undefined }): SallyportError {
+  static fromWire(wire: {
+    code: string;
+    message: string;
+    details?: Record<string, unknown> | undefined;
+  }): SallyportError {
     const code = Object.hasOwn(errorCodes, wire.code) ? (wire.code as ErrorCode) : "internal";
     const details = code === wire.code ? wire.details : { ...wire.details, unknownCode: wire.code };
     return new SallyportError(code, wire.message, details === undefined ? {} : { details });

@@ -32,11 +32,19 @@ interface Quantity {
 function parse(text: string, quantity: Quantity): number {
   const match = /^(\d{1,15}(?:\.\d{1,6})?) ?([A-Za-z]{1,3})$/.exec(text);
   const unit = match?.[2] === undefined ? undefined : quantity.units[match[2]];
-  const value = match?.[1] === undefined || unit === undefined ? Number.NaN : Math.round(Number(match[1]) * unit);
+  const value =
+    match?.[1] === undefined || unit === undefined ? Number.NaN : Math.round(Number(match[1]) * unit);
   if (!Number.isSafeInteger(value) || value <= 0) {
-    throw new SallyportError("request_invalid", `${quantity.field}: ${JSON.stringify(text)} is not a ${quantity.what}`, {
-      details: { field: quantity.field, fix: `write a positive number with a unit, such as ${quantity.example}` },
-    });
+    throw new SallyportError(
+      "request_invalid",
+      `${quantity.field}: ${JSON.stringify(text)} is not a ${quantity.what}`,
+      {
+        details: {
+          field: quantity.field,
+          fix: `write a positive number with a unit, such as ${quantity.example}`,
+        },
+      },
+    );
   }
   return value;
 }

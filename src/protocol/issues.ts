@@ -1,0 +1,23 @@
+import type { z } from "zod";
+import { SallyportError, type ErrorCode } from "../errors.ts";
+
+/** One coded error from everything zod found: the message names the first field, `details.problems` all of them. */
+export function issuesToError(error: z.ZodError, code: ErrorCode, what: string): SallyportError {
+  const problems = error.issues
+    .slice(0, 20)
+    .map((issue) => ({ field: fieldName(issue), reason: reasonOf(issue) }));
+  const first = problems[0] ?? { field: "", reason: "invalid" };
+  const field = first.field === "" ? what : first.field;
+  return new SallyportError(code, `${what}: ${field}: ${first.reason}`, { details: { field, problems } });
+}
+
+function fieldName(issue: z.core.$ZodIssue): string {
+  const path = issue.code === "unrecognized_keys" ? [...issue.path, issue.keys[0] ?? ""] : issue.path;
+  return path
+    .map((part, at) => (typeof part === "number" ? `[${part}]` : `${at === 0 ? "" : "."}${String(part)}`))
+    .join("");
+}
+
+function reasonOf(issue: z.core.$ZodIssue): string {
+  return issue.code === "unrecognized_keys" ? "unknown key" : issue.message;
+}
