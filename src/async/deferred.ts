@@ -21,7 +21,7 @@ export function deferred<T>(): Deferred<T> {
     },
     reject(reason) {
       settled = true;
-      reject(reason as Error);
+      reject(reason);
     },
   };
 }

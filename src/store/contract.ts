@@ -1,0 +1,247 @@
+/**
+ * What any engine that keeps jobs promises. Every call that changes something resolves only when the change is on disk,
+ * and changes all of its rows or none. One compare-and-set per job decides its terminal state.
+ *
+ * A job: `queued` → `offered` (claimed, epoch + 1) → `leased` (accepted, attempt + 1) → `running` → terminal.
+ * Back to `queued`: an offer nobody accepted (no attempt is spent), a lost or never started attempt that may be retried.
+ */
+import type {
+  Artifact,
+  AttemptOutcome,
+  HeldLease,
+  JobResult,
+  JobSpec,
+  JobState,
+  LeaseRef,
+  ProfileOffer,
+  Verdict,
+} from "../protocol/index.ts";
+
+export interface Store extends AsyncDisposable {
+  readonly jobs: JobStore;
+  readonly leases: LeaseStore;
+  readonly log: LogStore;
+  readonly fleet: FleetStore;
+  /** Throws `store_unavailable` or `store_full` when it could not take a job right now. */
+  check(): Promise<void>;
+  /** Deletes terminal jobs that finished before `before` (wall clock `ms`), with logs and artifacts; returns how many. */
+  prune(before: number): Promise<number>;
+}
+
+export interface Tenant {
+  id: string;
+  /** share of the fleet relative to other tenants; above 0 */
+  weight: number;
+}
+
+export interface NewJob {
+  id: string;
+  tenant: Tenant;
+  spec: JobSpec;
+  /** what the `inputs` stream carries */
+  inputs: Uint8Array | null;
+  idempotencyKey: string | null;
+  /** digest of the request; the same key with another digest is `idempotency_mismatch` */
+  requestDigest: string;
+  /** wall clock `ms` */
+  now: number;
+}
+
+export interface JobRecord {
+  id: string;
+  tenant: string;
+  /** `offered` is told as `queued` */
+  state: JobState;
+  spec: JobSpec;
+  createdAt: number;
+  /** accepted attempts, oldest first */
+  attempts: AttemptRecord[];
+  cancelRequested: boolean;
+  result: JobResult | null;
+}
+
+export interface AttemptRecord {
+  attempt: number;
+  epoch: number;
+  workerId: string;
+  leasedAt: number;
+  startedAt: number | null;
+  finishedAt: number | null;
+  /** set once the attempt is over */
+  reason: AttemptOutcome["reason"] | null;
+  /** durable end of the attempt's log */
+  logEnd: number;
+}
+
+export interface JobFilter {
+  tenant?: string;
+  states?: readonly JobState[];
+  profile?: string;
+  /** opaque, from the page before */
+  cursor?: string;
+  /** 1 to 500 */
+  limit: number;
+}
+
+export interface JobPage {
+  /** newest first */
+  jobs: JobRecord[];
+  next: string | null;
+}
+
+export interface JobStore {
+  /** Throws `idempotency_mismatch`; `created: false` when the key was used for the same request before. `queue_full` above the queue's cap. */
+  submit(job: NewJob): Promise<{ job: JobRecord; created: boolean }>;
+  get(id: string): Promise<JobRecord | null>;
+  list(filter: JobFilter): Promise<JobPage>;
+  inputs(id: string): Promise<Uint8Array | null>;
+  /**
+   * A job nobody holds ends as `cancelled` at once (`ended: true`); for one that is held the wish is kept and `lease` names who
+   * to tell. A terminal job is left as it is.
+   */
+  cancel(id: string, now: number): Promise<{ ended: boolean; lease: HeldBy | null; job: JobRecord } | null>;
+  artifact(
+    id: string,
+    path: string,
+  ): Promise<{ size: number; read(from: number, to: number): Promise<Uint8Array> } | null>;
+}
+
+/** Jobs of one profile and one set of required labels wait in one pool. */
+export interface PoolDepth {
+  pool: string;
+  profile: string;
+  labels: Record<string, string>;
+  queued: number;
+  /** wall clock `ms` of the oldest one's submission */
+  oldestAt: number;
+}
+
+export interface Claim {
+  lease: LeaseRef;
+  jobId: string;
+  tenant: string;
+  spec: JobSpec;
+  hasInputs: boolean;
+}
+
+export interface HeldBy {
+  lease: LeaseRef;
+  jobId: string;
+  sessionId: string;
+  workerId: string;
+}
+
+export interface WorkerSession {
+  id: string;
+  /** leases of the worker's earlier session that go on, end, or must be killed */
+  verdicts: Verdict[];
+}
+
+/** Says what became of a fenced write: `superseded` when another attempt or epoch owns the job by now. */
+export type Fenced = "recorded" | "superseded";
+
+/**
+ * A job's lease id is its job id; `epoch` grows with every claim, `attempt` with every acceptance. A claim names the attempt its
+ * acceptance would make. Session leases come under the same ids and rules.
+ */
+export interface LeaseStore {
+  pools(): Promise<PoolDepth[]>;
+  /**
+   * Takes up to `limit` queued jobs of `pool` for a worker session, in fair order: priority first, then each tenant by its weight
+   * (start-time fair queueing), then age. State `offered`.
+   */
+  claim(request: { pool: string; sessionId: string; limit: number; now: number }): Promise<Claim[]>;
+  /** An offer that was refused or not answered: back to its old place in the queue. */
+  release(lease: LeaseRef): Promise<Fenced>;
+  accept(lease: LeaseRef, now: number): Promise<Fenced>;
+  started(lease: LeaseRef, at: number): Promise<Fenced>;
+  /** Ends the attempt; the job ends with it or is queued again when it may be (`requeued`). Idempotent. */
+  finish(
+    lease: LeaseRef,
+    outcome: AttemptOutcome,
+    now: number,
+  ): Promise<{ fenced: Fenced; requeued: boolean; job: JobRecord | null }>;
+
+  /** Opens the session of a worker process, or takes over the one with the same worker and boot. */
+  openSession(worker: {
+    workerId: string;
+    bootId: string;
+    hubId: string;
+    held: readonly HeldLease[];
+    leaseUntil: number;
+    now: number;
+  }): Promise<WorkerSession>;
+  /** Answers what `held` should do, and finds leases the store knows but the worker does not: those are lost (`worker_lost`). */
+  reconcile(sessionId: string, held: readonly HeldLease[], now: number): Promise<Verdict[]>;
+  /** Renews every lease of the session; null when it is over. `cancelled`: leases whose cancel is pending; `refs`: all of them. */
+  renew(sessionId: string, leaseUntil: number): Promise<{ refs: LeaseRef[]; cancelled: LeaseRef[] } | null>;
+  /** The worker left with nothing in hand; what it still held is lost. */
+  closeSession(sessionId: string, now: number): Promise<void>;
+  /** Ends every session whose `leaseUntil` passed and settles its leases: `lost` (`worker_lost`), or queued again. */
+  expire(now: number): Promise<{ jobId: string; requeued: boolean }[]>;
+}
+
+export interface LogChunk {
+  attempt: number;
+  /** half-open range of the attempt's log */
+  from: number;
+  to: number;
+  /** whole records, except that a chunk may begin or end inside one when `read` was asked to start there */
+  bytes: Uint8Array;
+  /** bytes of stdout and stderr before `from` */
+  stdoutBefore: number;
+  stderrBefore: number;
+}
+
+export interface LogStore {
+  /**
+   * Adds whole records at `from`. Contiguous and idempotent: what lies below the durable end is skipped, a gap is refused with
+   * `protocol_violation`. Resolves with the durable end, or `superseded`.
+   */
+  append(
+    lease: LeaseRef,
+    part: { from: number; bytes: Uint8Array; stdout: number; stderr: number },
+  ): Promise<number | "superseded">;
+  /** Stored chunks that cover the log from `from` on, whole chunks (so the first may begin before `from`), at most about `maxBytes`. */
+  read(jobId: string, attempt: number, from: number, maxBytes: number): Promise<LogChunk[]>;
+  /** The chunk that holds byte `offset` of the attempt's stdout or stderr; null when it is not there (yet). */
+  locate(
+    jobId: string,
+    attempt: number,
+    stream: "stdout" | "stderr",
+    offset: number,
+  ): Promise<LogChunk | null>;
+  /** durable end and stream sizes of the attempt's log */
+  end(jobId: string, attempt: number): Promise<{ logEnd: number; stdout: number; stderr: number }>;
+  /** Keeps one artifact, part by part; visible once `complete`. Fenced like everything about a lease. */
+  putArtifact(
+    lease: LeaseRef,
+    part: { path: string; offset: number; bytes: Uint8Array; complete: boolean },
+  ): Promise<Fenced>;
+  artifacts(jobId: string): Promise<Artifact[]>;
+}
+
+export interface KnownProfile {
+  offer: ProfileOffer;
+  /** worker that told it last, and when */
+  workerId: string;
+  seenAt: number;
+}
+
+export interface WorkerRecord {
+  workerId: string;
+  bootId: string;
+  hubId: string;
+  sessionId: string | null;
+  leaseUntil: number | null;
+  /** jobs it holds */
+  held: number;
+  lastSeenAt: number;
+}
+
+/** What outlives a hub's memory of its fleet: profiles ever offered and workers ever seen. */
+export interface FleetStore {
+  saveProfiles(workerId: string, offers: readonly ProfileOffer[], now: number): Promise<void>;
+  profiles(): Promise<KnownProfile[]>;
+  workers(): Promise<WorkerRecord[]>;
+}
