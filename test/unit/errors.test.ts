@@ -35,7 +35,7 @@ test("a code this version does not know becomes internal and is not retried", ()
 test("docs/errors.md lists exactly the registered codes with class, status and retryability", () => {
   const rows = [
     ...readFileSync(new URL("../../docs/errors.md", import.meta.url), "utf8").matchAll(
-      /^\| `(\w+)` \| (\w+) \| (\d+) \| (yes|no) \|/gm,
+      /^\| *`(\w+)` *\| *(\w+) *\| *(\d+) *\| *(yes|no) *\|/gm,
     ),
   ];
   const documented = Object.fromEntries(rows.map((row) => [row[1], `${row[2]} ${row[3]} ${row[4]}`]));
