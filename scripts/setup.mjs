@@ -1,0 +1,28 @@
+/** `npm run setup`: makes this checkout ready to run jobs on this host. */
+import { command } from "./setup/command.mjs";
+import { setUp } from "./setup/index.mjs";
+
+const help = `npm run setup: makes this checkout ready to run jobs on this host; does only what is missing.
+
+  dependencies   npm packages and Node 24, as package-lock.json names them
+  engine         a Docker-compatible engine (DOCKER_HOST, or the usual sockets); on Debian and Ubuntu, as root,
+                 docker.io is installed and dockerd started where none answers
+  debian         debian:bookworm-slim from a registry, or made from Debian's packages where none answers
+  images         sallyport/base, sallyport/python, sallyport/node
+  guest          images/guest/build/guest
+
+Exit code 0 when everything is there, 1 when not (the reason and the fix are printed).`;
+
+await command(async (signal) => {
+  const args = process.argv.slice(2);
+  if (args.includes("--help") || args.includes("-h")) {
+    console.log(help);
+    return 0;
+  }
+  if (args.length > 0) {
+    console.error(`unknown argument ${args[0]}\n\n${help}`);
+    return 1;
+  }
+  await setUp({ signal });
+  return 0;
+});

@@ -1,0 +1,45 @@
+/** The images that shipped profiles name, each rebuilt only when something it is made from has changed. */
+import { createHash } from "node:crypto";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { nodeVersion } from "./dependencies.mjs";
+import { SetupFailure } from "./failure.mjs";
+import { imagesDir, nodePackage } from "./paths.mjs";
+import { pack } from "./tar.mjs";
+
+const inputsLabel = "dev.sallyport.inputs";
+
+/**
+ * Makes sure `sallyport/<name>` is there and up to date.
+ * @param {{ client: import("./engine-client.mjs").EngineClient, base: { reference: string, id: string },
+ *   name: "base" | "python" | "node", signal: AbortSignal }} options
+ * @param {(what: string) => void} started
+ */
+export async function ensureImage({ client, base, name, signal }, started) {
+  const tag = `sallyport/${name}:latest`;
+  const dockerfile = join(imagesDir, name, "Dockerfile");
+  const extra = name === "node" ? await nodeFiles() : { key: "", files: [] };
+  const inputs = createHash("sha256")
+    .update(JSON.stringify([readFileSync(dockerfile, "utf8"), base.id, extra.key]))
+    .digest("hex");
+  const there = await client.image(tag, signal);
+  if (there?.Config?.Labels?.[inputsLabel] !== inputs) {
+    started(`building ${tag}`);
+    const context = pack([{ name: "Dockerfile", path: dockerfile }, ...extra.files]);
+    const args = { BASE_IMAGE: base.reference };
+    await client.build({ tag, context, args, labels: { [inputsLabel]: inputs } }, signal);
+  }
+  const { Size: size } = await client.image(tag, signal);
+  return `${tag}, ${Math.round(size / 1e6)} MB`;
+}
+
+/** The Node that runs this checkout also runs in the sandbox: npm has checked it, and no other download is needed. */
+async function nodeFiles() {
+  if (process.platform !== "linux") {
+    throw new SetupFailure("sallyport/node can be built on Linux only", {
+      fix: "build images/node on a Linux host and load it into the engine",
+    });
+  }
+  const files = [{ name: "node", path: join(nodePackage, "bin", "node"), mode: 0o755 }];
+  return { key: `${nodeVersion()} ${process.arch}`, files };
+}

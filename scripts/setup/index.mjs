@@ -1,0 +1,73 @@
+/**
+ * Set-up: everything this checkout needs to run jobs on this host. Runs on Node 20 with nothing installed, does only what
+ * is missing, and runs what does not depend on each other at the same time.
+ */
+import { ensureBase } from "./base-image.mjs";
+import { ensureDependencies } from "./dependencies.mjs";
+import { ensureEngine } from "./engine.mjs";
+import { exclusively } from "./exclusive.mjs";
+import { ensureGuest } from "./guest.mjs";
+import { ensureImage } from "./images.mjs";
+import { createProgress } from "./progress.mjs";
+
+/**
+ * @param {{ signal: AbortSignal, only?: "dependencies" }} options
+ * @returns {Promise<Record<string, string>>} environment that the product needs to find what set-up found
+ */
+export async function setUp({ signal, only }) {
+  const progress = createProgress();
+  const onWait = (pid) => progress.note("set-up", `waiting for the one that runs already (process ${pid})`);
+  return exclusively({ signal, onWait }, async () => {
+    if (only === "dependencies") {
+      await progress.step("dependencies", (started) => ensureDependencies({ signal }, started));
+      return {};
+    }
+    return everything(progress, signal);
+  });
+}
+
+async function everything(progress, outer) {
+  // The first step that fails stops the others, so that its reason is the last thing on the screen.
+  const failed = new AbortController();
+  const signal = AbortSignal.any([outer, failed.signal]);
+  const step = (name, work) => {
+    const running = progress.step(name, work, signal);
+    running.catch((error) => failed.abort(error));
+    return running;
+  };
+  const after = (needed, name, work) => {
+    const running = needed.then((ready) => step(name, (started) => work(ready, started)));
+    running.catch(() => {});
+    return running;
+  };
+
+  const dependencies = step("dependencies", (started) => ensureDependencies({ signal }, started));
+  const engine = step("engine", (started) => ensureEngine({ signal }, started));
+  const base = after(engine, "debian", ({ client }, started) => ensureBase({ client, signal }, started));
+  const both = Promise.all([engine, base]).then(([{ client }, image]) => ({ client, base: image }));
+  both.catch(() => {});
+  const guest = step("guest", (started) => {
+    const withBase = async () => ({ client: (await both).client, reference: (await both).base.reference });
+    return ensureGuest({ base: withBase, signal }, started);
+  });
+  const image = (needed, name) =>
+    after(needed, `image ${name}`, (ready, started) => ensureImage({ ...ready, name, signal }, started));
+  const images = [
+    image(both, "base"),
+    image(both, "python"),
+    image(
+      dependencies.then(() => both),
+      "node",
+    ),
+  ];
+
+  await settled([dependencies, engine, base, guest, ...images], failed);
+  const { client } = await engine;
+  return { DOCKER_HOST: client.dockerHost };
+}
+
+/** Waits for every step to be over, then throws what the first failure was. */
+async function settled(steps, failed) {
+  await Promise.allSettled(steps);
+  if (failed.signal.aborted) throw failed.signal.reason;
+}
