@@ -55,3 +55,35 @@ export {
 export { issuesToError } from "./issues.ts";
 export { leasesHash, sameLease } from "./leases.ts";
 export { resolveJob, type ResolvedJob } from "./resolve.ts";
+export {
+  decodeFrame,
+  encodeData,
+  encodeFrame,
+  frameHeaderBytes,
+  frameTypes,
+  maxStreamId,
+  type Frame,
+} from "./frames.ts";
+export {
+  countOutput,
+  decodeRecordHeader,
+  encodeRecord,
+  encodeRecordHeader,
+  eventRecord,
+  gapRecord,
+  logEventSchema,
+  logGapSchema,
+  maxRecordBytes,
+  readEvent,
+  readGap,
+  recordHeaderBytes,
+  recordKinds,
+  type LogEvent,
+  type LogGap,
+  type LogRecord,
+  type OutputCount,
+  type PlacedRecord,
+  type RecordHeader,
+  type RecordKind,
+} from "./records.ts";
+export { RecordReader, type LogPlace } from "./record-reader.ts";
