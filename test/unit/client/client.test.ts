@@ -75,7 +75,7 @@ test("nobody listening is hub_unreachable with the URL and a fix, without a seco
     assert.ok(error instanceof Error && "code" in error && "details" in error);
     assert.equal(error.code, "hub_unreachable");
     assert.match(error.message, new RegExp(`no hub answers at ${url}`));
-    assert.match(String((error.details as { fix: string }).fix), /sallyport dev/);
+    assert.match((error.details as { fix: string }).fix, /sallyport dev/);
     return true;
   });
 });

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { SseParser, type SseEvent } from "../../../src/client/index.ts";
 
 const utf8 = new TextEncoder();
@@ -58,8 +58,32 @@ test("an event without end is refused", () => {
   );
 });
 
+test("CRLF is one line end wherever the bytes are cut", () => {
+  const bytes = utf8.encode("id: ü\r\ndata: a\r\ndata: b\r\n\r\nevent: x\r\ndata: c\r\n\r\n");
+  const whole = parse(bytes);
+  assert.deepEqual(
+    whole.map((event) => event.data),
+    ["a\nb", "c"],
+  );
+  for (let cut = 0; cut <= bytes.length; cut += 1) assert.deepEqual(parse(bytes, [cut]), whole);
+});
+
 const piece = fc.oneof(
-  fc.constantFrom("\n", "\r", "\r\n", "\n\n", "data:", "data: ", "event: ", "id: ", ":", " ", "\0", "\uFEFF"),
+  fc.constantFrom(
+    "\n",
+    "\r",
+    "\r\n",
+    "\n\n",
+    "data: x\r\n",
+    "data:",
+    "data: ",
+    "event: ",
+    "id: ",
+    ":",
+    " ",
+    "\0",
+    "\uFEFF",
+  ),
   fc.string({ unit: "binary", maxLength: 8 }),
 );
 
