@@ -2,8 +2,12 @@
 import { z } from "zod";
 
 const quantity = z.string().max(32);
-const name = z.string().regex(/^[a-z][a-z0-9-]{0,62}$/, "use lower-case letters, digits and hyphens, starting with a letter");
-const host = z.string().regex(/^(\*|[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?)$/, 'use a host name in lower case, or "*"');
+const name = z
+  .string()
+  .regex(/^[a-z][a-z0-9-]{0,62}$/, "use lower-case letters, digits and hyphens, starting with a letter");
+const host = z
+  .string()
+  .regex(/^(\*|[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?)$/, 'use a host name in lower case, or "*"');
 const moduleName = z.string().regex(/^[A-Za-z_@][A-Za-z0-9_@./:-]{0,127}$/, "use a module name");
 
 const resources = z.strictObject({
@@ -39,7 +43,10 @@ export const profileFileSchema = z.strictObject({
   languages: z.partialRecord(z.enum(languageNames), language).default({}),
   network: z
     .strictObject({
-      mcp: z.array(z.strictObject({ host, tools: z.array(z.string().min(1).max(128)).max(256).optional() })).max(64).default([]),
+      mcp: z
+        .array(z.strictObject({ host, tools: z.array(z.string().min(1).max(128)).max(256).optional() }))
+        .max(64)
+        .default([]),
     })
     .default({ mcp: [] }),
   pool: z
