@@ -41,7 +41,7 @@ const referenceOf = ({ name, tag }) => `${name}:${tag}`;
 async function find(client, image, signal) {
   const reference = referenceOf(image);
   const details = await client.image(reference, signal);
-  return details === undefined ? undefined : { reference, id: details.Id, summary: `${reference}` };
+  return details === undefined ? undefined : { reference, id: details.Id, summary: reference };
 }
 
 async function found(client, image, signal) {

@@ -13,7 +13,7 @@ import { dirname, join, relative } from "node:path";
 import { SetupFailure } from "./failure.mjs";
 import { findProgram } from "./find-program.mjs";
 import { guestBinary, imagesDir } from "./paths.mjs";
-import { runProgram, tail } from "./run-program.mjs";
+import { runProgram } from "./run-program.mjs";
 import { pack, unpackOne } from "./tar.mjs";
 
 const sourceDir = join(imagesDir, "guest");

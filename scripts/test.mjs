@@ -1,0 +1,56 @@
+/** `npm test [-- FILE… | --node-option…]`: set-up, then the tests under Node 24, one suite after another. */
+import { command, runNode } from "./setup/command.mjs";
+import { setUp } from "./setup/index.mjs";
+import { findSuites, needsEngine } from "./test/suites.mjs";
+import { Tally } from "./test/tally.mjs";
+
+const help = `npm test [-- [--suite NAME]… [FILE | FOLDER]… [--node-option…]]
+
+Runs every *.test.ts under test/ (or those named), suite by suite: unit, contract, integration, docker, escape, others.
+--suite NAME   only this folder of test/
+--test-…       handed to Node's test runner, such as --test-name-pattern=lease (write it with =)`;
+
+await command(async (signal) => {
+  const request = parse(process.argv.slice(2));
+  if (request.help) {
+    console.log(help);
+    return 0;
+  }
+  const suites = findSuites(request);
+  const env = await setUp({ signal, ...(suites.some(needsEngine) ? {} : { only: "dependencies" }) });
+  const tally = new Tally();
+  try {
+    for (const suite of suites) {
+      if (signal.aborted) break;
+      console.log(`\n== ${suite.name}: ${suite.files.length} files ==`);
+      const code = await runNode([...tally.reporters(), ...request.options, ...suite.files], {
+        signal,
+        env: { REQUIRE_DOCKER: process.env.REQUIRE_DOCKER ?? "1", ...env },
+      });
+      tally.add(suite.name, code);
+    }
+    console.log(`\n${tally.report()}`);
+    return signal.aborted || tally.failed ? 1 : 0;
+  } finally {
+    tally.dispose();
+  }
+});
+
+/** @param {string[]} args */
+function parse(args) {
+  const request = {
+    help: false,
+    suites: [],
+    paths: [],
+    options: ["--test-concurrency=2", "--test-timeout=300000"],
+  };
+  for (let i = 0; i < args.length; i++) {
+    const arg = args[i] ?? "";
+    if (arg === "--help" || arg === "-h") request.help = true;
+    else if (arg === "--suite") request.suites.push(args[++i] ?? "");
+    else if (arg.startsWith("--suite=")) request.suites.push(arg.slice("--suite=".length));
+    else if (arg.startsWith("-")) request.options.push(arg);
+    else request.paths.push(arg);
+  }
+  return request;
+}

@@ -1,0 +1,60 @@
+/** Adds up the suites, each run by a Node process of its own. */
+import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+
+const reporter = fileURLToPath(new URL("tally-reporter.mjs", import.meta.url));
+const counted = ["tests", "suites", "passed", "failed", "cancelled", "skipped", "todo"];
+
+export class Tally {
+  #folder = mkdtempSync(join(tmpdir(), "sallyport-tests-"));
+  #suites = [];
+
+  /** Options that make Node's test runner print as usual and leave its counts for `add`. */
+  reporters() {
+    return [
+      "--test",
+      "--test-reporter=spec",
+      "--test-reporter-destination=stdout",
+      `--test-reporter=${reporter}`,
+      `--test-reporter-destination=${this.#file()}`,
+    ];
+  }
+
+  /** Takes in the suite that has just run; a run that left no counts has failed. */
+  add(name, exitCode) {
+    const counts = existsSync(this.#file()) ? readCounts(this.#file()) : undefined;
+    this.#suites.push({ name, ok: exitCode === 0 && counts !== undefined, counts: counts ?? {} });
+  }
+
+  get failed() {
+    return this.#suites.length === 0 || this.#suites.some((suite) => !suite.ok);
+  }
+
+  /** A line for each suite, then the totals in the form of Node's own summary. */
+  report() {
+    const sum = (key) => this.#suites.reduce((total, { counts }) => total + (counts[key] ?? 0), 0);
+    const suites = this.#suites.map(({ name, ok, counts }) => {
+      const skipped = counts.skipped ? `, ${counts.skipped} skipped` : "";
+      const tests = `${counts.passed ?? 0} of ${counts.tests ?? 0} passed${skipped}`;
+      return `${ok ? "✓" : "✗"} ${name.padEnd(14)} ${tests} (${((counts.durationMs ?? 0) / 1_000).toFixed(1)} s)`;
+    });
+    const names = { passed: "pass", failed: "fail" };
+    const totals = counted.map((key) => `ℹ ${names[key] ?? key} ${sum(key)}`);
+    return [...suites, "", ...totals, `ℹ duration_ms ${sum("durationMs").toFixed(0)}`].join("\n");
+  }
+
+  dispose() {
+    rmSync(this.#folder, { recursive: true, force: true });
+  }
+
+  #file() {
+    return join(this.#folder, `${this.#suites.length}.json`);
+  }
+}
+
+function readCounts(file) {
+  const line = readFileSync(file, "utf8").trim();
+  return line === "" ? undefined : JSON.parse(line);
+}
