@@ -1,0 +1,18 @@
+export { devStateDir, findDev, writeDevFile, type DevFile, type DevFileHandle } from "./dev-file.ts";
+export { readEnvironment, type Environment, type LogLevel } from "./environment.ts";
+export { configFault, type Source } from "./fault.ts";
+export { findHub, type HubAccess, type HubFlags } from "./hub-access.ts";
+export { countFlag, durationFlag, pairsFlag, sizeFlag } from "./quantities.ts";
+export {
+  devSettings,
+  hubSettings,
+  sandboxSettings,
+  workerSettings,
+  type Capacity,
+  type DevSettings,
+  type HubSettings,
+  type RoleFlags,
+  type SandboxSettings,
+  type WorkerSettings,
+} from "./roles.ts";
+export { readSecretFile } from "./secret-file.ts";

@@ -1,0 +1,162 @@
+/** What each role runs with: flags before environment before defaults derived from the host. */
+import { availableParallelism, totalmem } from "node:os";
+import { join, resolve } from "node:path";
+import { fileURLToPath } from "node:url";
+import { devStateDir } from "./dev-file.ts";
+import { parseLogLevel, type Environment, type LogLevel } from "./environment.ts";
+import { configFault } from "./fault.ts";
+import { countFlag, durationFlag, pairsFlag, sizeFlag } from "./quantities.ts";
+import { readSecretFile } from "./secret-file.ts";
+
+/** Flags as typed; a flag that was not given is absent. */
+export interface RoleFlags {
+  listen?: string;
+  port?: string;
+  publicHost?: string[];
+  state?: string;
+  profiles?: string;
+  hub?: string;
+  tokenFile?: string;
+  slots?: string;
+  memory?: string;
+  label?: string[];
+  logLevel?: string;
+  drainTimeout?: string;
+}
+
+interface Common {
+  readonly stateDir: string;
+  readonly logLevel: LogLevel;
+  /** how long a first signal lets running jobs finish, in `ms`; null: as long as they take */
+  readonly drainMs: number | null;
+}
+
+export interface HubSettings extends Common {
+  readonly host: string;
+  /** 0: any free one */
+  readonly port: number;
+  /** names the hub is reached by from outside */
+  readonly publicHosts: readonly string[];
+}
+
+export interface SandboxSettings {
+  readonly profilesDir: string;
+  readonly dockerHost: string | undefined;
+  readonly guestPath: string;
+  readonly probePath: string;
+}
+
+export interface Capacity {
+  readonly slots: number;
+  /** bytes that sandboxes may be promised together */
+  readonly memoryBytes: number;
+  readonly cpus: number;
+  readonly labels: Readonly<Record<string, string>>;
+}
+
+export interface WorkerSettings extends Common, SandboxSettings, Capacity {
+  readonly hub: string;
+  readonly token: string;
+}
+
+export interface DevSettings extends Common, SandboxSettings, Capacity {
+  readonly port: number;
+}
+
+const defaultPort = 7070;
+const ports = { min: 0, max: 65_535 };
+const packageDir = fileURLToPath(new URL("../..", import.meta.url));
+
+export function hubSettings(flags: RoleFlags, environment: Environment, cwd: string): HubSettings {
+  const { host, port } = parseListen(flags.listen ?? `127.0.0.1:${defaultPort}`);
+  return Object.freeze({
+    ...common(flags, environment, { cwd, stateDir: join(devStateDir, "hub"), logLevel: "info" }),
+    host,
+    port,
+    publicHosts: Object.freeze(flags.publicHost ?? []),
+  });
+}
+
+export function workerSettings(flags: RoleFlags, environment: Environment, cwd: string): WorkerSettings {
+  const hub = flags.hub ?? environment.hub;
+  if (hub === undefined) throw missing("--hub", "SALLYPORT_HUB", "the hub's URL");
+  const tokenFile = flags.tokenFile ?? environment.tokenFile;
+  if (tokenFile === undefined)
+    throw missing("--token-file", "SALLYPORT_TOKEN_FILE", "the worker's token file");
+  return Object.freeze({
+    ...common(flags, environment, { cwd, stateDir: join(devStateDir, "worker"), logLevel: "info" }),
+    ...sandboxSettings(flags, environment, cwd),
+    ...capacity(flags),
+    hub,
+    token: readSecretFile(resolve(cwd, tokenFile), "token"),
+  });
+}
+
+export function devSettings(flags: RoleFlags, environment: Environment, cwd: string): DevSettings {
+  return Object.freeze({
+    ...common(flags, environment, { cwd, stateDir: devStateDir, logLevel: "warn" }),
+    ...sandboxSettings(flags, environment, cwd),
+    ...capacity(flags),
+    port: countFlag(flags.port ?? "0", "--port", ports),
+  });
+}
+
+export function sandboxSettings(
+  flags: Pick<RoleFlags, "profiles">,
+  environment: Environment,
+  cwd: string,
+): SandboxSettings {
+  const profiles = flags.profiles ?? environment.profilesDir;
+  const guestDir = join(packageDir, "images", "guest", "build");
+  return {
+    profilesDir: profiles === undefined ? join(packageDir, "sandbox-profiles") : resolve(cwd, profiles),
+    dockerHost: environment.dockerHost,
+    guestPath: join(guestDir, "guest"),
+    probePath: join(guestDir, "probe"),
+  };
+}
+
+function common(
+  flags: RoleFlags,
+  environment: Environment,
+  defaults: { cwd: string; stateDir: string; logLevel: LogLevel },
+): Common {
+  const { state, logLevel, drainTimeout } = flags;
+  return {
+    stateDir: resolve(defaults.cwd, state ?? environment.stateDir ?? defaults.stateDir),
+    logLevel: logLevel === undefined ? (environment.logLevel ?? defaults.logLevel) : parseLogLevel(logLevel),
+    drainMs: drainTimeout === undefined ? null : durationFlag(drainTimeout, "--drain-timeout"),
+  };
+}
+
+function capacity(flags: RoleFlags): Capacity {
+  const cpus = availableParallelism();
+  const limit = process.constrainedMemory();
+  const memory = limit > 0 ? Math.min(limit, totalmem()) : totalmem();
+  return {
+    cpus,
+    slots:
+      flags.slots === undefined
+        ? Math.max(4, 4 * cpus)
+        : countFlag(flags.slots, "--slots", { min: 1, max: 100_000 }),
+    memoryBytes: flags.memory === undefined ? Math.floor(memory * 0.75) : sizeFlag(flags.memory, "--memory"),
+    labels: Object.freeze(pairsFlag(flags.label ?? [], "--label")),
+  };
+}
+
+function parseListen(text: string): { host: string; port: number } {
+  const match = /^(?:\[([0-9a-fA-F:.]+)\]|([^:[\]]*)):(\d{1,5})$/.exec(text);
+  const host = match?.[1] ?? match?.[2] ?? "";
+  const port = Number(match?.[3] ?? Number.NaN);
+  if (host !== "" && port <= ports.max) return { host, port };
+  throw configFault(`${JSON.stringify(text)} is not an address`, {
+    source: "command line",
+    key: "--listen",
+    fix: "write HOST:PORT, such as 127.0.0.1:7070, 0.0.0.0:7070 or [::1]:7070",
+  });
+}
+
+function missing(flag: string, variable: string, what: string): Error {
+  const fix = `give it with ${flag} or ${variable}`;
+  return configFault(`${what} is missing`, { source: "command line", key: flag, fix });
+}
