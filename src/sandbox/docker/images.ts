@@ -1,0 +1,149 @@
+/**
+ * Any image with the guest added as one layer. The result is named after the image's id and the guest's hash, so it is
+ * found again while neither changes and made anew when either does.
+ */
+import { createHash } from "node:crypto";
+import { readFile } from "node:fs/promises";
+import { createInterface } from "node:readline";
+import { Readable } from "node:stream";
+import { pack } from "tar-stream";
+import { abortable } from "../../async/index.ts";
+import { SallyportError } from "../../errors.ts";
+import type { Engine } from "./engine.ts";
+import { engineCall, engineError, statusOf } from "./errors.ts";
+import { guestPathInside } from "./host-config.ts";
+
+/** What is wanted: an image, and who asks for it. */
+export interface ImageRequest {
+  /** Reference, or `scratch` for nothing but the added files */
+  image: string;
+  /** Name of the profile that asks, for messages */
+  profile: string;
+  /** Programs to add under `/sallyport/`, besides the guest: name → path on this host */
+  extra?: Readonly<Record<string, string>>;
+}
+
+interface Program {
+  name: string;
+  bytes: Buffer;
+}
+
+const repository = "sallyport-prepared";
+
+export class Images {
+  readonly #engine: Engine;
+  readonly #guestPath: string;
+  readonly #prepared = new Map<string, string>();
+  readonly #building = new Map<string, Promise<string>>();
+
+  constructor(deps: { engine: Engine }, options: { guestPath: string }) {
+    this.#engine = deps.engine;
+    this.#guestPath = options.guestPath;
+  }
+
+  /** Id of the prepared image, as far as this object made or found it before. */
+  known(image: string): string | undefined {
+    return this.#prepared.get(image);
+  }
+
+  forget(image: string): void {
+    this.#prepared.delete(image);
+  }
+
+  /** Id of the prepared image, built if need be; calls for the same result share one build. */
+  async prepare(request: ImageRequest, signal?: AbortSignal): Promise<string> {
+    const base = await this.#baseId(request);
+    const programs = await this.#programs(request);
+    const tag = `${repository}:${digest([base, ...programs.map(({ bytes }) => digest([bytes]))]).slice(0, 32)}`;
+    let making = this.#building.get(tag);
+    if (making === undefined) {
+      making = this.#findOrBuild(tag, base, programs).finally(() => this.#building.delete(tag));
+      this.#building.set(tag, making);
+    }
+    const id = await abortable(making, signal);
+    this.#prepared.set(request.image, id);
+    return id;
+  }
+
+  async #baseId(request: ImageRequest): Promise<string> {
+    if (request.image === "scratch") return "scratch";
+    const subject = `image ${request.image} of profile ${request.profile}`;
+    const found = await engineCall(
+      { operation: "image", subject },
+      this.#engine.docker.getImage(request.image).inspect(),
+    );
+    if (Object.keys(found.Config.Volumes ?? {}).length === 0) return found.Id;
+    throw new SallyportError(
+      "image_unavailable",
+      `${subject}: it declares volumes, which would be unlimited disk`,
+      {
+        details: { image: request.image, profile: request.profile, fix: "name an image without VOLUME" },
+      },
+    );
+  }
+
+  async #programs(request: ImageRequest): Promise<Program[]> {
+    const wanted = { guest: this.#guestPath, ...request.extra };
+    return await Promise.all(
+      Object.entries(wanted).map(async ([name, path]) => ({ name, bytes: await readProgram(name, path) })),
+    );
+  }
+
+  async #findOrBuild(tag: string, base: string, programs: readonly Program[]): Promise<string> {
+    const image = this.#engine.docker.getImage(tag);
+    const found = await image.inspect().catch((error: unknown) => {
+      if (statusOf(error) === 404) return undefined;
+      throw engineError({ operation: "image", subject: tag }, error);
+    });
+    if (found !== undefined) return found.Id;
+    await this.#build(tag, base, programs);
+    return (await engineCall({ operation: "image", subject: tag }, image.inspect())).Id;
+  }
+
+  async #build(tag: string, base: string, programs: readonly Program[]): Promise<void> {
+    const context = pack();
+    const recipe = [`FROM ${base}`, ...programs.map(({ name }) => `COPY ${name} /sallyport/${name}`)];
+    context.entry({ name: "Dockerfile" }, recipe.join("\n"));
+    for (const { name, bytes } of programs) context.entry({ name, mode: 0o755 }, bytes);
+    context.finalize();
+    // an image's build triggers get no network
+    const options = {
+      t: tag,
+      networkmode: "none",
+      forcerm: true,
+      labels: { "dev.sallyport.base": base, "dev.sallyport.guest": guestPathInside },
+    };
+    const call = { operation: "build", subject: tag } as const;
+    const upload = Readable.from(context);
+    const output = await engineCall(call, this.#engine.docker.buildImage(upload, options));
+    await followBuild(tag, output as Readable);
+  }
+}
+
+async function readProgram(name: string, path: string): Promise<Buffer> {
+  try {
+    return await readFile(path);
+  } catch (error) {
+    throw new SallyportError("image_unavailable", `the ${name} program cannot be read at ${path}`, {
+      details: { path, fix: "build the programs with make -C images/guest and make -C images/probe" },
+      cause: error,
+    });
+  }
+}
+
+/** The build's reply is 200 whatever happens; a line with `error` says that it failed. */
+async function followBuild(tag: string, output: Readable): Promise<void> {
+  for await (const line of createInterface({ input: output, crlfDelay: Infinity })) {
+    const { error } = line === "" ? {} : (JSON.parse(line) as { error?: string });
+    if (error === undefined) continue;
+    throw new SallyportError("image_unavailable", `build ${tag}: the guest could not be added (${error})`, {
+      details: { image: tag, fix: "look at the engine's log and disk space" },
+    });
+  }
+}
+
+function digest(parts: readonly (string | Uint8Array)[]): string {
+  const hash = createHash("sha256");
+  for (const part of parts) hash.update(part).update("\n");
+  return hash.digest("hex");
+}

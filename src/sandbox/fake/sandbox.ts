@@ -1,0 +1,113 @@
+/** A sandbox that is nothing but memory: same contract, no engine and no process. */
+import { deferred } from "../../async/index.ts";
+import { SallyportError } from "../../errors.ts";
+import type { Exec, ExecSpec, Guest, Sandbox, SandboxEnd, SandboxInfo, SandboxStats } from "../contract.ts";
+import type { Profile } from "../profile/index.ts";
+import { FakeExec } from "./exec.ts";
+import { FakeFiles } from "./files.ts";
+import { programs } from "./programs.ts";
+
+class FakeGuest implements Guest {
+  readonly files = new FakeFiles();
+  readonly #closed = deferred<Error | undefined>();
+  readonly #execs = new Set<FakeExec>();
+  readonly #onClose: () => void;
+  readonly #onMemory: () => void;
+  #count = 0;
+
+  constructor(onClose: () => void, onMemory: () => void) {
+    this.#onClose = onClose;
+    this.#onMemory = onMemory;
+  }
+
+  get closed(): Promise<Error | undefined> {
+    return this.#closed.promise;
+  }
+
+  async exec(spec: ExecSpec): Promise<Exec> {
+    if (this.#closed.settled) throw new SallyportError("sandbox_lost", "exec: the sandbox is gone");
+    const name = spec.argv[0] ?? "";
+    const program = Object.hasOwn(programs, name) ? programs[name] : undefined;
+    if (program === undefined) {
+      throw new SallyportError("command_not_found", `${name}: no such program`, {
+        details: { known: Object.keys(programs) },
+      });
+    }
+    this.#count += 1;
+    const parts = { id: this.#count, program, spec, files: this.files, runOutOfMemory: this.#onMemory };
+    const exec = new FakeExec(parts);
+    this.#execs.add(exec);
+    exec.exit.then(
+      () => this.#execs.delete(exec),
+      () => this.#execs.delete(exec),
+    );
+    return exec;
+  }
+
+  killAll(): void {
+    for (const exec of this.#execs) exec.killTree();
+  }
+
+  close(): void {
+    if (this.#closed.settled) return;
+    this.#closed.resolve(undefined);
+    for (const exec of this.#execs) exec.lose();
+    this.#onClose();
+  }
+}
+
+export class FakeSandbox implements Sandbox {
+  readonly id: string;
+  readonly profile: Profile;
+  readonly info: SandboxInfo;
+  readonly #ended = deferred<SandboxEnd>();
+  readonly #guest: FakeGuest;
+  readonly #gone: () => void;
+  #oom = false;
+
+  /** `gone` is called as soon as it has ended. */
+  constructor(info: SandboxInfo, profile: Profile, gone: () => void) {
+    this.#gone = gone;
+    this.id = info.id;
+    this.info = info;
+    this.profile = profile;
+    this.#guest = new FakeGuest(
+      () => this.end("exited"),
+      () => this.runOutOfMemory(),
+    );
+  }
+
+  get guest(): Guest {
+    return this.#guest;
+  }
+
+  get ended(): Promise<SandboxEnd> {
+    return this.#ended.promise;
+  }
+
+  async stats(): Promise<SandboxStats> {
+    if (this.#ended.settled)
+      throw new SallyportError("sandbox_lost", `stats ${this.id}: the sandbox is gone`);
+    return { memoryBytes: 0, cpuMs: 0, pids: 1 };
+  }
+
+  async memoryRanOut(): Promise<boolean> {
+    return this.#oom;
+  }
+
+  runOutOfMemory(): void {
+    this.#oom = true;
+  }
+
+  /** Ends it for the reason given; the first reason stays. */
+  end(by: SandboxEnd["by"]): void {
+    if (this.#ended.settled) return;
+    this.#ended.resolve({ by, exitCode: by === "exited" ? 0 : 137, oom: this.#oom });
+    this.#gone();
+    this.#guest.close();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.end("removed");
+  }
+}

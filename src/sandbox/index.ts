@@ -1,0 +1,40 @@
+/** What makes and destroys sandboxes: the driver contract, its drivers, and the profiles they work from. */
+export type {
+  Driver,
+  Exec,
+  ExecExit,
+  ExecSpec,
+  ExecStdin,
+  FileStat,
+  Guest,
+  GuestFiles,
+  GuestLink,
+  OutputChunk,
+  OutputStream,
+  ProbeCheck,
+  ProbeReport,
+  Sandbox,
+  SandboxEnd,
+  SandboxInfo,
+  SandboxSpec,
+  SandboxStats,
+} from "./contract.ts";
+export { createDockerDriver, type DockerDriverOptions } from "./docker/driver.ts";
+export {
+  createFakeDriver,
+  FakeEngine,
+  type FakeDriver,
+  type FakeDriverOptions,
+  type FakeFaults,
+} from "./fake/driver.ts";
+export {
+  loadProfiles,
+  parseProfile,
+  profileFileSchema,
+  profileJsonSchema,
+  type LoadedProfiles,
+  type MemoryShape,
+  type Profile,
+  type ProfileFile,
+  type ProfileProblem,
+} from "./profile/index.ts";
