@@ -61,13 +61,9 @@ async function everything(progress, outer) {
     ),
   ];
 
-  await settled([dependencies, engine, base, guest, ...images], failed);
+  await Promise.allSettled([dependencies, engine, base, guest, ...images]);
+  outer.throwIfAborted();
+  failed.signal.throwIfAborted();
   const { client } = await engine;
   return { DOCKER_HOST: client.dockerHost };
-}
-
-/** Waits for every step to be over, then throws what the first failure was. */
-async function settled(steps, failed) {
-  await Promise.allSettled(steps);
-  if (failed.signal.aborted) throw failed.signal.reason;
 }

@@ -1,0 +1,2 @@
+/** Set-up is plain JavaScript: it runs before anything is installed. */
+declare module "*.mjs";
