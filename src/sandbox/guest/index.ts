@@ -1,5 +1,11 @@
-import { SallyportError } from "../../errors.ts";
-import type { Guest, GuestLink } from "../contract.ts";
+import { abortable, withDeadline } from "../../async/index.ts";
+import type { Exec, ExecSpec, Guest, GuestLink } from "../contract.ts";
+import { hostFrames } from "./codec.ts";
+import { GuestConnection } from "./connection.ts";
+import { startExec } from "./exec.ts";
+import { RemoteFiles } from "./files.ts";
+
+export { encodeFrame, FrameDecoder, guestFrames, hostFrames, type Frame } from "./codec.ts";
 
 export interface ConnectOptions {
   /** Gives up waiting for the guest's hello */
@@ -8,9 +14,44 @@ export interface ConnectOptions {
   helloTimeoutMs?: number;
 }
 
-/** Opens the conversation with the guest behind `link` once it has said hello. */
+/**
+ * Opens the conversation with the guest behind `link` and resolves once it has said hello. The link is destroyed when the
+ * conversation ends, and when it never begins: `deadline_exceeded`, `sandbox_lost`, `guest_violation` or the signal's reason.
+ */
 export async function connectGuest(link: GuestLink, options: ConnectOptions = {}): Promise<Guest> {
-  options.signal?.throwIfAborted();
-  link.stream.destroy();
-  throw new SallyportError("internal", "the guest client cannot connect yet");
+  const connection = new GuestConnection(link);
+  try {
+    const hello = abortable(connection.hello, options.signal);
+    await withDeadline(hello, options.helloTimeoutMs ?? 10_000, "the hello of the guest");
+  } catch (error) {
+    connection.close();
+    throw error;
+  }
+  return new RemoteGuest(connection);
+}
+
+class RemoteGuest implements Guest {
+  readonly files: RemoteFiles;
+  readonly #connection: GuestConnection;
+
+  constructor(connection: GuestConnection) {
+    this.#connection = connection;
+    this.files = new RemoteFiles(connection);
+  }
+
+  get closed(): Promise<Error | undefined> {
+    return this.#connection.closed;
+  }
+
+  async exec(spec: ExecSpec): Promise<Exec> {
+    return await startExec(this.#connection, spec);
+  }
+
+  killAll(): void {
+    this.#connection.send(hostFrames.killAll, 0);
+  }
+
+  close(): void {
+    this.#connection.close();
+  }
 }

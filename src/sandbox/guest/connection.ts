@@ -1,0 +1,111 @@
+import { deferred, Notifier } from "../../async/index.ts";
+import { SallyportError } from "../../errors.ts";
+import type { GuestLink } from "../contract.ts";
+import { encodeFrame, FrameDecoder, guestFrames, protocolVersion, violation, type Frame } from "./codec.ts";
+
+/** One call under way: an exec or a file call. */
+export interface Call {
+  /** Takes a frame about this call and says whether it was the last one; throws `guest_violation`. */
+  receive(frame: Frame): "open" | "over";
+  /** The conversation ended first. */
+  fail(error: SallyportError): void;
+}
+
+/** The framed conversation over one link: who is asked what under which id, and how it ends. */
+export class GuestConnection {
+  readonly #link: GuestLink;
+  readonly #calls = new Map<number, Call>();
+  readonly #hello = deferred<void>();
+  readonly #closed = deferred<Error | undefined>();
+  readonly #drained = new Notifier();
+  #lastId = 0;
+  #end: SallyportError | undefined;
+
+  constructor(link: GuestLink) {
+    this.#link = link;
+    const decoder = new FrameDecoder((frame) => this.#receive(frame));
+    const { stream } = link;
+    stream.on("data", (chunk: Buffer) => {
+      if (this.#end !== undefined) return;
+      try {
+        decoder.push(chunk);
+      } catch (error) {
+        const breach = SallyportError.from(error, "internal");
+        this.#finish(breach, breach);
+      }
+    });
+    stream.on("drain", () => this.#drained.notify());
+    stream.on("end", () => this.#lose("the guest went away"));
+    stream.on("close", () => this.#lose("the link to the guest was closed"));
+    stream.on("error", (error: Error) => this.#lose("the link to the guest broke", error));
+  }
+
+  /** Resolves with the guest's hello; rejects when the conversation ends first. */
+  get hello(): Promise<void> {
+    return this.#hello.promise;
+  }
+
+  get closed(): Promise<Error | undefined> {
+    return this.#closed.promise;
+  }
+
+  /** An id for a call that is about to begin with a frame under it. Throws what ended the conversation. */
+  register(call: Call): number {
+    if (this.#end !== undefined) throw this.#end;
+    this.#lastId += 1;
+    this.#calls.set(this.#lastId, call);
+    return this.#lastId;
+  }
+
+  /** Says something; nothing happens once the conversation is over. */
+  send(type: number, id: number, payload?: Uint8Array): void {
+    if (this.#end === undefined) this.#link.stream.write(encodeFrame(type, id, payload));
+  }
+
+  /** Resolves when the link takes more, so that bulk data never piles up before control frames. */
+  async writable(): Promise<void> {
+    while (this.#end === undefined && this.#link.stream.writableNeedDrain) await this.#drained.wait();
+  }
+
+  close(): void {
+    this.#lose("the conversation with the guest was closed");
+  }
+
+  #receive(frame: Frame): void {
+    if (this.#end !== undefined) return;
+    if (frame.type === guestFrames.hello) {
+      this.#greet(frame);
+      return;
+    }
+    const call = this.#calls.get(frame.id);
+    if (!this.#hello.settled) throw violation("it spoke before its hello");
+    if (call === undefined) throw violation(`frame of type ${frame.type} for an id that is not in use`);
+    if (call.receive(frame) === "over") this.#calls.delete(frame.id);
+  }
+
+  #greet(frame: Frame): void {
+    if (this.#hello.settled) throw violation("a second hello");
+    const version = frame.payload.readUInt16BE(0);
+    if (version !== protocolVersion)
+      throw violation(`version ${version}, this host speaks ${protocolVersion}`);
+    this.#hello.resolve();
+  }
+
+  #lose(why: string, cause?: Error): void {
+    if (this.#end !== undefined) return;
+    const said = this.#link.diagnostics();
+    const details = said === "" ? {} : { diagnostics: said };
+    this.#finish(new SallyportError("sandbox_lost", why, { details, cause }), undefined);
+  }
+
+  #finish(end: SallyportError, outcome: Error | undefined): void {
+    if (this.#end !== undefined) return;
+    this.#end = end;
+    for (const call of this.#calls.values()) call.fail(end);
+    this.#calls.clear();
+    this.#hello.reject(end);
+    this.#drained.notify();
+    this.#link.stream.destroy();
+    this.#closed.resolve(outcome);
+  }
+}
