@@ -65,7 +65,7 @@ export const errorCodes = {
   // the channel
   protocol_violation: rule("invalid"),
   frame_too_large: rule("invalid"),
-  protocol_unsupported: rule("invalid"),
+  protocol_unsupported: rule("invalid", false, 426),
   channel_closed: rule("unavailable", true),
   stream_reset: rule("unavailable", true),
   lease_superseded: rule("conflict"),

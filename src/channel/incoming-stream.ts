@@ -1,0 +1,103 @@
+import { Notifier } from "../async/index.ts";
+import { SallyportError } from "../errors.ts";
+import { limits, type Frame } from "../protocol/index.ts";
+import { ChunkQueue } from "./chunk-queue.ts";
+import type { IncomingStream } from "./contract.ts";
+import { ReceiveWindow } from "./credit.ts";
+
+/** What a stream asks of its channel. */
+export interface IncomingPort {
+  control(frame: Frame): void;
+  /** No more frame will be sent; `answered` when nothing more can come either. */
+  over(id: number, answered: boolean): void;
+}
+
+/** Holds at most one window of bytes until its reader takes and grants them. */
+export class Incoming<Accept> implements IncomingStream<Accept> {
+  readonly id: number;
+  readonly meta: Accept;
+  readonly chunks: AsyncIterable<Uint8Array>;
+  readonly #port: IncomingPort;
+  readonly #window = new ReceiveWindow(limits.streamWindow);
+  readonly #queue = new ChunkQueue();
+  readonly #wake = new Notifier();
+  #ended = false;
+  #over = false;
+  #failure: SallyportError | undefined;
+
+  constructor(port: IncomingPort, id: number, meta: Accept) {
+    this.#port = port;
+    this.id = id;
+    this.meta = meta;
+    this.chunks = this.#read();
+  }
+
+  grant(bytes: number): void {
+    if (this.#over || bytes === 0) return;
+    this.#window.grant(bytes);
+    this.#port.control({ type: "credit", stream: this.id, bytes });
+  }
+
+  finish(): void {
+    if (this.#over) return;
+    if (!this.#ended) {
+      throw new SallyportError("internal", `stream ${this.id} cannot be finished before its end`);
+    }
+    this.#over = true;
+    this.#port.control({ type: "done", stream: this.id });
+    this.#port.over(this.id, true);
+  }
+
+  reset(reason: SallyportError): void {
+    if (this.#over) return;
+    this.#drop(
+      new SallyportError("stream_reset", `stream ${this.id} was given up here: ${reason.message}`, {
+        cause: reason,
+      }),
+    );
+    this.#port.control({ type: "reset", stream: this.id, error: reason });
+    this.#port.over(this.id, false);
+  }
+
+  /** Throws `protocol_violation` when the far end may not send this now. */
+  received(bytes: Uint8Array): void {
+    if (this.#ended) throw afterEnd(this.id);
+    this.#window.receive(bytes.length);
+    this.#queue.push(bytes);
+    this.#wake.notify();
+  }
+
+  /** The far end sent its last byte. */
+  endReceived(): void {
+    if (this.#ended) throw afterEnd(this.id);
+    this.#ended = true;
+    this.#wake.notify();
+  }
+
+  /** Nothing more will come. A reader of a stream that had ended still gets all of it. */
+  fail(reason: SallyportError): void {
+    if (this.#ended) this.#over = true;
+    else this.#drop(reason);
+  }
+
+  #drop(reason: SallyportError): void {
+    this.#over = true;
+    this.#failure = reason;
+    this.#queue.clear();
+    this.#wake.notify();
+  }
+
+  async *#read(): AsyncGenerator<Uint8Array, void, undefined> {
+    for (;;) {
+      const chunk = this.#queue.take();
+      if (chunk !== undefined) yield chunk;
+      else if (this.#failure !== undefined) throw this.#failure;
+      else if (this.#ended) return;
+      else await this.#wake.wait();
+    }
+  }
+}
+
+function afterEnd(id: number): SallyportError {
+  return new SallyportError("protocol_violation", `frame: stream ${id} had ended`);
+}
