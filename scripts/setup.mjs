@@ -9,7 +9,7 @@ const help = `npm run setup: makes this checkout ready to run jobs on this host;
                  docker.io is installed and dockerd started where none answers
   debian         debian:bookworm-slim from a registry, or made from Debian's packages where none answers
   images         sallyport/base, sallyport/python, sallyport/node
-  guest          images/guest/build/guest
+  programs       images/guest/build/guest and probe, compiled here or in a container
 
 Exit code 0 when everything is there, 1 when not (the reason and the fix are printed).`;
 

@@ -6,8 +6,8 @@ import { ensureBase } from "./base-image.mjs";
 import { ensureDependencies } from "./dependencies.mjs";
 import { ensureEngine } from "./engine.mjs";
 import { exclusively } from "./exclusive.mjs";
-import { ensureGuest } from "./guest.mjs";
 import { ensureImage } from "./images.mjs";
+import { ensurePrograms } from "./programs.mjs";
 import { createProgress } from "./progress.mjs";
 
 /**
@@ -46,9 +46,9 @@ async function everything(progress, outer) {
   const base = after(engine, "debian", ({ client }, started) => ensureBase({ client, signal }, started));
   const both = Promise.all([engine, base]).then(([{ client }, image]) => ({ client, base: image }));
   both.catch(() => {});
-  const guest = step("guest", (started) => {
+  const programs = step("programs", (started) => {
     const withBase = async () => ({ client: (await both).client, reference: (await both).base.reference });
-    return ensureGuest({ base: withBase, signal }, started);
+    return ensurePrograms({ base: withBase, signal }, started);
   });
   const image = (needed, name) =>
     after(needed, `image ${name}`, (ready, started) => ensureImage({ ...ready, name, signal }, started));
@@ -61,7 +61,7 @@ async function everything(progress, outer) {
     ),
   ];
 
-  await Promise.allSettled([dependencies, engine, base, guest, ...images]);
+  await Promise.allSettled([dependencies, engine, base, programs, ...images]);
   outer.throwIfAborted();
   failed.signal.throwIfAborted();
   const { client } = await engine;

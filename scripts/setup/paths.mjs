@@ -12,4 +12,3 @@ export const lockFile = join(root, "package-lock.json");
 /** Digest of the lock file that `node_modules` was installed from */
 export const stampFile = join(modulesDir, ".sallyport-installed");
 export const imagesDir = join(root, "images");
-export const guestBinary = join(imagesDir, "guest", "build", "guest");
