@@ -55,7 +55,10 @@ function lockDigest() {
   return createHash("sha256").update(readFileSync(lockFile)).digest("hex");
 }
 
-/** Without the link `npx sallyport` would install this checkout into npm's cache first. */
+/**
+ * `npx sallyport` finds the link. A `bin` in package.json would win over it, and make npx install this checkout into its
+ * cache first, with a warning about the Node that npm runs on.
+ */
 function linkCommand() {
   if (!existsSync(modulesDir)) return;
   const link = join(binDir, "sallyport");
