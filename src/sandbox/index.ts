@@ -38,3 +38,4 @@ export {
   type ProfileFile,
   type ProfileProblem,
 } from "./profile/index.ts";
+export { languageNames, type LanguageName } from "./profile/schema.ts";

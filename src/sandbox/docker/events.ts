@@ -3,7 +3,6 @@
  * polling or an inspect. Containers remove themselves when they end, hence these events are the only witness of an
  * exit code or of memory that ran out.
  */
-import { createInterface } from "node:readline";
 import type { Readable } from "node:stream";
 import { abortable, Backoff, deferred, sleep, type Deferred } from "../../async/index.ts";
 import type { Log } from "../../log.ts";
@@ -115,13 +114,17 @@ export class EngineEvents implements AsyncDisposable {
     }
   }
 
+  /** Returns when the subscription ends, however it ends. */
   async #read(events: Readable): Promise<void> {
-    const lines = createInterface({ input: events, crlfDelay: Infinity });
-    // readline does not end on an error of its input
-    events.once("error", () => lines.close());
-    events.once("close", () => lines.close());
-    for await (const line of lines) {
-      if (line !== "") this.#take(line);
+    let rest = "";
+    try {
+      for await (const chunk of events.setEncoding("utf8")) {
+        const lines = (rest + String(chunk)).split("\n");
+        rest = lines.pop() ?? "";
+        for (const line of lines) this.#take(line);
+      }
+    } catch {
+      // a connection that broke and one that was closed need the same: a new subscription
     }
   }
 

@@ -68,7 +68,7 @@ export class FakeFiles implements GuestFiles {
     this.#existing(from);
     const [source, target] = [resolve(from), resolve(to)];
     if (`${target}/`.startsWith(`${source}/`)) throw refused(to, "it is inside what is moved");
-    await this.mkdir(posix.dirname(target));
+    this.#existing(posix.dirname(target));
     for (const name of this.#tree(source)) {
       const entry = this.#entries.get(name);
       this.#entries.delete(name);

@@ -78,7 +78,14 @@ export const programs: Readonly<Record<string, Program>> = {
   },
   yes: { run: (io) => writeAll(io, endless(text.encode("y\n".repeat(blockBytes / 2)))) },
   bytes: { run: (io, [count = "0", seed = "1"]) => writeAll(io, pseudoRandom(Number(count), Number(seed))) },
-  hang: { stubborn: true, run: () => never },
+  /** Says `ready` once signals have no effect */
+  hang: {
+    stubborn: true,
+    run: async (io) => {
+      await io.write("stdout", text.encode("ready\n"));
+      return await never;
+    },
+  },
   oom: {
     run: (io) => {
       io.runOutOfMemory();
