@@ -1,0 +1,101 @@
+/** What a worker is to the process that owns it. */
+import type { WorkerChannel } from "../channel/index.ts";
+import type { Driver, Profile } from "../sandbox/index.ts";
+import type { Log } from "../log.ts";
+import type { SallyportError } from "../errors.ts";
+import type { WorkerState } from "./states.ts";
+
+export interface WorkerDeps {
+  driver: Driver;
+  /** Opens one channel to the hub; called again and again, for ever. */
+  dial: (signal: AbortSignal) => Promise<WorkerChannel>;
+  profiles: () => ReadonlyMap<string, Profile>;
+  log: Log;
+}
+
+export interface WorkerOptions {
+  /** Stable over restarts, see `readWorkerIdentity` */
+  workerId: string;
+  /** Differs for every life of the process */
+  bootId: string;
+  version: string;
+  labels: Readonly<Record<string, string>>;
+  /** Sandboxes at once */
+  slots: number;
+  /** bytes of memory that sandboxes may be promised together */
+  memoryBytes: number;
+  /** Told to the hub */
+  cpus: number;
+  /** Folder for output that waits for the hub and no longer fits memory */
+  spoolDir: string;
+  /** bytes of unacknowledged output kept per exec, memory and disk together; default 64 MiB */
+  spoolBytes?: number;
+  /** bytes of that kept in memory; default 2 MiB */
+  spoolMemoryBytes?: number;
+  /** `ms` between two looks for orphaned sandboxes; default 30 s */
+  reapIntervalMs?: number;
+  /** Sandboxes younger than this many `ms` are left alone by it; default 60 s */
+  reapGraceMs?: number;
+  /** Profiles whose preparation `onReady` waits for; default all */
+  defaultProfiles?: readonly string[];
+  /** Bounds and waits, in `ms`; each has a default */
+  times?: Partial<WorkerTimes>;
+}
+
+/** Bounds and waits of a worker, in `ms`. */
+export interface WorkerTimes {
+  /** from dialling to the hub's welcome */
+  connectMs: number;
+  /** upper bound of the first wait before dialling again */
+  backoffBaseMs: number;
+  /** upper bound of every such wait */
+  backoffCapMs: number;
+  /** a channel that stayed up this long starts the waits anew */
+  stableMs: number;
+  /** from accept to the command's start */
+  startMs: number;
+  /** how long lost inputs may take to come again over another channel */
+  inputsMs: number;
+  /** how long a stream may stay open behind the command's exit before the rest of the tree is killed */
+  lingerMs: number;
+  /** how long the guest or the engine may take to tell an end that must come */
+  settleMs: number;
+  /** for removing a sandbox */
+  cleanUpMs: number;
+  /** for collecting artifacts */
+  artifactsMs: number;
+  /** between two sendings of an exit report nobody answered */
+  resendMs: number;
+  /** how long an aborted worker tries to report what it stopped */
+  farewellMs: number;
+  /** between two lines about what holds a drain up */
+  drainLogMs: number;
+}
+
+export const defaultTimes: WorkerTimes = {
+  connectMs: 10_000,
+  backoffBaseMs: 500,
+  backoffCapMs: 30_000,
+  stableMs: 60_000,
+  startMs: 120_000,
+  inputsMs: 30_000,
+  lingerMs: 250,
+  settleMs: 5_000,
+  cleanUpMs: 30_000,
+  artifactsMs: 60_000,
+  resendMs: 10_000,
+  farewellMs: 2_000,
+  drainLogMs: 5_000,
+};
+
+export interface Worker extends AsyncDisposable {
+  readonly state: WorkerState;
+  /** Connects and serves; resolves once the worker is stopped, never rejects. */
+  run(): Promise<void>;
+  /** Takes nothing new and resolves once all it held is reported and gone; at the deadline the rest is aborted. */
+  drain(deadlineMs?: number): Promise<void>;
+  /** Kills every sandbox at once; `run` resolves when they are gone. */
+  abort(reason: SallyportError): void;
+  /** Calls back once, when the hub welcomed the worker and its default profiles are prepared or known to be unusable. */
+  onReady(listener: () => void): void;
+}

@@ -1,0 +1,91 @@
+/** Renews the leases, and stops what they hold when that has not worked for too long. */
+import { SallyportError } from "../errors.ts";
+import { defaultIntervals, type Intervals, type WorkerMessage } from "../protocol/index.ts";
+import type { WorkerChannel } from "../channel/index.ts";
+
+type Beat = Omit<Extract<WorkerMessage, { type: "heartbeat" }>, "type" | "seq">;
+
+export interface HeartbeatDeps {
+  /** What a beat tells */
+  beat: () => Beat;
+  /** The hub has renewed nothing for `selfStopMs`, so soon it will give the leases to others */
+  cutOff: () => void;
+}
+
+/**
+ * Runs from the first welcome until it is disposed, whatever state the worker is in. The time of a renewal is when its beat was
+ * sent: the hub cannot have renewed earlier. All on the monotonic clock.
+ */
+export class Heartbeat implements Disposable {
+  readonly #deps: HeartbeatDeps;
+  #intervals: Readonly<Intervals> = defaultIntervals;
+  #channel: WorkerChannel | undefined;
+  #seq = 0;
+  /** send times of beats that were not answered on this channel, by `seq` */
+  #open = new Map<number, number>();
+  #renewedAt = 0;
+  #beats: NodeJS.Timeout | undefined;
+  #selfStop: NodeJS.Timeout | undefined;
+
+  constructor(deps: HeartbeatDeps) {
+    this.#deps = deps;
+  }
+
+  /** As the hub told them last */
+  get intervals(): Readonly<Intervals> {
+    return this.#intervals;
+  }
+
+  /** Beats over `channel`, whose welcome answered a hello of `renewedAt` (monotonic `ms`). */
+  start(channel: WorkerChannel, intervals: Readonly<Intervals>, renewedAt: number): void {
+    this.stopBeats();
+    this.#channel = channel;
+    this.#intervals = intervals;
+    this.#open.clear();
+    this.#renewed(renewedAt);
+    this.#beats = setInterval(() => this.#beat(), intervals.heartbeatMs);
+  }
+
+  /** The channel is over: no beats until the next, while the time runs on. */
+  stopBeats(): void {
+    clearInterval(this.#beats);
+    this.#channel = undefined;
+  }
+
+  acknowledged(seq: number): void {
+    const sentAt = this.#open.get(seq);
+    if (sentAt === undefined) return;
+    for (const earlier of this.#open.keys()) if (earlier <= seq) this.#open.delete(earlier);
+    this.#renewed(sentAt);
+  }
+
+  [Symbol.dispose](): void {
+    this.stopBeats();
+    clearTimeout(this.#selfStop);
+  }
+
+  /** A channel on which nobody answers is no better than none. */
+  #beat(): void {
+    const now = performance.now();
+    const oldest = this.#open.values().next().value;
+    if (oldest !== undefined && now - oldest >= this.#intervals.suspectMs) {
+      this.#channel?.abort(
+        new SallyportError(
+          "channel_closed",
+          `the hub answered no heartbeat for ${this.#intervals.suspectMs} ms`,
+        ),
+      );
+      return;
+    }
+    this.#seq += 1;
+    this.#open.set(this.#seq, now);
+    this.#channel?.send({ type: "heartbeat", seq: this.#seq, ...this.#deps.beat() });
+  }
+
+  #renewed(at: number): void {
+    this.#renewedAt = Math.max(this.#renewedAt, at);
+    clearTimeout(this.#selfStop);
+    const left = this.#renewedAt + this.#intervals.selfStopMs - performance.now();
+    this.#selfStop = setTimeout(() => this.#deps.cutOff(), Math.max(0, left));
+  }
+}

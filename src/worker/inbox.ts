@@ -1,0 +1,120 @@
+/** What the hub says on one channel, turned into what happens to leases. */
+import { SallyportError } from "../errors.ts";
+import {
+  sameLease,
+  type HeldLease,
+  type HubMessage,
+  type HubStream,
+  type Verdict,
+} from "../protocol/index.ts";
+import type { IncomingStream } from "../channel/index.ts";
+import type { WorkerChannel } from "../channel/index.ts";
+import type { HubHandlers } from "./handshake.ts";
+import type { Heartbeat } from "./heartbeat.ts";
+import type { Lease, LeaseTable } from "./leases.ts";
+import type { Offers } from "./offers.ts";
+
+export interface InboxDeps {
+  leases: LeaseTable;
+  offers: Offers;
+  heartbeat: Heartbeat;
+  drain: (deadlineMs: number | undefined) => void;
+  goAway: () => void;
+}
+
+export class Inbox implements HubHandlers {
+  readonly #deps: InboxDeps;
+  readonly #channel: WorkerChannel;
+  /** the leases the hub was last told of here, whose verdicts are to come */
+  #told: readonly HeldLease[] = [];
+
+  constructor(deps: InboxDeps, channel: WorkerChannel) {
+    this.#deps = deps;
+    this.#channel = channel;
+  }
+
+  /** Goes on with every lease of `told` as the hub decided; what it does not know is killed. Leases taken since `told` go on. */
+  resume(told: readonly HeldLease[], verdicts: readonly Verdict[]): void {
+    const { leases } = this.#deps;
+    const byLease = new Map(verdicts.map((verdict) => [verdict.lease, verdict]));
+    for (const held of told) {
+      const lease = leases.find(held);
+      if (lease === undefined) continue;
+      const verdict = byLease.get(held.lease);
+      if (verdict === undefined || !sameLease(verdict, held) || verdict.verdict === "kill")
+        leases.finish(lease, "killed");
+      else if (verdict.verdict === "finished") leases.finish(lease, "recorded");
+      else this.#continue(lease, held, verdict.from);
+    }
+    for (const lease of leases.all()) {
+      if (lease.output.channel !== this.#channel) lease.output.attach(this.#channel, lease.spool.from);
+    }
+  }
+
+  message(message: HubMessage): void {
+    const { leases, offers, heartbeat } = this.#deps;
+    switch (message.type) {
+      case "offer":
+        offers.answer(message, this.#channel);
+        return;
+      case "lease.cancel":
+        this.#cancel(message);
+        return;
+      case "lease.done": {
+        const lease = leases.find(message);
+        if (lease !== undefined) leases.finish(lease, message.outcome);
+        return;
+      }
+      case "heartbeat.ack":
+        heartbeat.acknowledged(message.seq);
+        for (const ref of message.cancelled) {
+          leases.find(ref)?.stop.request("cancelled", heartbeat.intervals.graceMs);
+        }
+        return;
+      case "leases.request":
+        this.#told = leases.held();
+        this.#channel.send({ type: "leases", leases: [...this.#told] });
+        return;
+      case "leases.verdicts":
+        this.resume(this.#told, message.verdicts);
+        this.#told = [];
+        return;
+      case "drain":
+        this.#deps.drain(message.deadlineMs ?? undefined);
+        return;
+      case "go-away":
+        this.#deps.goAway();
+        return;
+      case "welcome":
+        throw new SallyportError("protocol_violation", "a second welcome came");
+    }
+  }
+
+  stream(stream: IncomingStream<HubStream>): void {
+    const lease = this.#deps.leases.find(stream.meta);
+    if (lease === undefined) {
+      stream.reset(new SallyportError("lease_superseded", `lease ${stream.meta.lease} is not held here`));
+      return;
+    }
+    if (stream.meta.kind === "inputs") lease.inputs.offer(stream);
+    else lease.stdin.offer(stream);
+  }
+
+  #cancel(message: Extract<HubMessage, { type: "lease.cancel" }>): void {
+    const { leases } = this.#deps;
+    const lease = leases.find(message);
+    if (lease === undefined) return;
+    if (message.reason === "superseded") leases.finish(lease, "superseded");
+    else lease.stop.request(message.reason, message.graceMs);
+  }
+
+  /** The start is told again, since its message may have been lost with the channel. */
+  #continue(lease: Lease, held: HeldLease, from: number): void {
+    if (lease.output.channel === this.#channel) return;
+    lease.output.attach(this.#channel, from);
+    if (from < held.from) lease.output.giveUp(from);
+    if (lease.startedAt !== undefined) {
+      this.#channel.send({ type: "lease.started", ...lease.ref, at: lease.startedAt });
+    }
+  }
+}

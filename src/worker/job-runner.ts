@@ -1,0 +1,247 @@
+/** One lease to one outcome: a sandbox, the job's files, one command, what it prints, what it leaves, how it ended. */
+import { abortable, deadlineSignal, linkSignals, withDeadline } from "../async/index.ts";
+import { SallyportError } from "../errors.ts";
+import type { Exec, Sandbox } from "../sandbox/index.ts";
+import { collectArtifacts, withoutArtifacts } from "./artifacts.ts";
+import { boundsOf, hostsOf, type Bounds } from "./bounds.ts";
+import type { WorkerTimes } from "./contract.ts";
+import { carryOut, commandEnd, outputEnd, type CommandEnd } from "./exec-end.ts";
+import type { Outcome } from "./exit-report.ts";
+import { programOf } from "./languages.ts";
+import type { Lease } from "./leases.ts";
+import { OutputPump } from "./output-pump.ts";
+import { ByteReader, feedStdin, prepareFiles } from "./prepare-inputs.ts";
+import type { HeldSandbox, SandboxSource } from "./sandboxes.ts";
+import { stopError } from "./stop.ts";
+import type { Uplink } from "./uplink.ts";
+import { verdict, type EndVerdict, type Evidence } from "./verdict.ts";
+
+export interface RunnerDeps {
+  sandboxes: SandboxSource;
+  uplink: Uplink;
+}
+
+export interface RunnerOptions {
+  times: WorkerTimes;
+  /** `ms` between SIGTERM and SIGKILL, as the hub wants it */
+  graceMs: () => number;
+}
+
+/** How far an attempt got. */
+interface Attempt {
+  lease: Lease;
+  bounds: Bounds;
+  held: HeldSandbox | undefined;
+  /** the guest was asked to start the command: from here on it may have run */
+  asked: boolean;
+}
+
+interface Command {
+  lease: Lease;
+  bounds: Bounds;
+  sandbox: Sandbox;
+  warm: boolean;
+  exec: Exec;
+  pump: OutputPump;
+  /** monotonic `ms` */
+  startedAt: number;
+}
+
+const nothingUsed = { cpuMs: 0, maxRssBytes: 0 };
+const nothingPrinted = { stdoutBytes: 0, stderrBytes: 0, truncated: false };
+/** the longest wait a timer takes */
+const maxTimerMs = 2 ** 31 - 1;
+
+export class JobRunner {
+  readonly #deps: RunnerDeps;
+  readonly #options: RunnerOptions;
+
+  constructor(deps: RunnerDeps, options: RunnerOptions) {
+    this.#deps = deps;
+    this.#options = options;
+  }
+
+  /** Never rejects. The sandbox is put on `kept`, whose owner removes it once the outcome is on its way. */
+  async run(lease: Lease, kept: AsyncDisposableStack): Promise<Outcome> {
+    const attempt: Attempt = {
+      lease,
+      bounds: boundsOf(lease.spec, lease.profile),
+      held: undefined,
+      asked: false,
+    };
+    let command: Command;
+    try {
+      command = await this.#start(attempt, kept);
+    } catch (error) {
+      return this.#notStarted(attempt, SallyportError.from(error));
+    }
+    return await this.#attend(command);
+  }
+
+  /** What a lease comes to whose command was never asked for. */
+  neverStarted(lease: Lease, error: unknown): Outcome {
+    return this.#notStarted(
+      { lease, bounds: boundsOf(lease.spec, lease.profile), held: undefined, asked: false },
+      SallyportError.from(error),
+    );
+  }
+
+  async #start(attempt: Attempt, kept: AsyncDisposableStack): Promise<Command> {
+    const { lease, bounds } = attempt;
+    const { spec, profile } = lease;
+    using deadline = deadlineSignal(this.#options.times.startMs, "starting the command");
+    using either = linkSignals(lease.stop.soft, deadline.signal);
+    const program = programOf(spec, profile);
+    attempt.held = await this.#acquire(lease, kept, either.signal);
+    const { sandbox, warm } = attempt.held;
+    const reader = new ByteReader(lease.inputs.bytes(lease.stop.soft));
+    await abortable(prepareFiles(sandbox.guest.files, { spec, program }, reader), either.signal);
+    attempt.asked = true;
+    const exec = await abortable(
+      sandbox.guest.exec({
+        argv: program.argv,
+        env: { ...program.env, ...profile.env, ...spec.env },
+        cwd: "/workspace",
+        stdin: spec.stdin.mode === "none" ? "none" : "pipe",
+      }),
+      either.signal,
+    );
+    return this.#started({ lease, bounds, sandbox, warm, exec }, reader);
+  }
+
+  /** A create that ignores its signal costs the job nothing; what it still makes is removed. */
+  async #acquire(lease: Lease, kept: AsyncDisposableStack, signal: AbortSignal): Promise<HeldSandbox> {
+    const { profile, spec, ref } = lease;
+    const making = this.#deps.sandboxes.acquire(profile, ref.lease, hostsOf(spec, profile), signal);
+    kept.defer(async () => {
+      const removed = making.then(
+        (held) => held[Symbol.asyncDispose](),
+        () => undefined,
+      );
+      await withDeadline(removed, 2 * this.#options.times.cleanUpMs, "removing a sandbox").catch(
+        (error: unknown) => lease.log.warn({ err: error }, "a sandbox is still being made"),
+      );
+    });
+    return await abortable(making, signal);
+  }
+
+  #started(parts: Omit<Command, "pump" | "startedAt">, reader: ByteReader): Command {
+    const { lease, bounds, exec } = parts;
+    const at = Date.now();
+    lease.startedAt = at;
+    this.#deps.uplink.send({ type: "lease.started", ...lease.ref, at });
+    const pump = new OutputPump(
+      { spool: lease.spool },
+      { limit: bounds.outputBytes, onLimit: () => lease.stop.request("output_limit", 0) },
+    );
+    pump.start(exec, at);
+    this.#feed(lease, exec, reader);
+    lease.log.debug("command started");
+    return { ...parts, pump, startedAt: performance.now() };
+  }
+
+  /** Input that breaks off must not look like its end to the program. */
+  #feed(lease: Lease, exec: Exec, reader: ByteReader): void {
+    const { stdin } = lease.spec;
+    if (stdin.mode === "none") return;
+    const chunks = stdin.mode === "text" ? reader.rest() : lease.stdin.bytes(lease.stop.soft);
+    feedStdin(exec, chunks).catch((error: unknown) => {
+      if (lease.stop.soft.aborted || lease.stop.actions.includes("exit_seen")) return;
+      lease.log.warn({ err: error }, "standard input broke off");
+      lease.stop.request("input_lost", 0);
+    });
+  }
+
+  async #attend(command: Command): Promise<Outcome> {
+    const { lease, exec, sandbox, pump, startedAt } = command;
+    const { times } = this.#options;
+    const timer = setTimeout(
+      () => lease.stop.request("timeout", this.#options.graceMs()),
+      Math.min(command.bounds.timeoutMs, maxTimerMs),
+    );
+    carryOut(lease.stop, exec);
+    const end = await commandEnd(exec, sandbox, lease.stop, times.settleMs);
+    const runMs = performance.now() - startedAt;
+    clearTimeout(timer);
+    const closed = new SallyportError("stdin_closed", "the command is over");
+    lease.inputs.close(closed);
+    lease.stdin.close(closed);
+    const [oom] = await Promise.all([
+      memoryRanOut(sandbox, times.settleMs),
+      outputEnd(pump, exec, lease.stop, times),
+    ]);
+    const ended = verdict({
+      started: true,
+      actions: lease.stop.actions,
+      exit: end.exit,
+      sandbox: end.sandbox,
+      oom,
+    });
+    const artifacts = await this.#artifacts(command, ended);
+    return {
+      ...ended,
+      timings: { startMs: startedAt - lease.acceptedAt, runMs, warm: command.warm },
+      usage: end.exit?.usage ?? nothingUsed,
+      output: pump.counts,
+      artifacts,
+      calls: 0,
+      error: errorOf(ended, end, lease)?.toWire() ?? null,
+    };
+  }
+
+  async #artifacts({ lease, bounds, sandbox }: Command, ended: EndVerdict): Promise<Outcome["artifacts"]> {
+    const { artifacts: paths } = lease.spec;
+    if (paths.length === 0) return [];
+    if (["cancelled", "sandbox_lost", "worker_lost"].includes(ended.reason))
+      return withoutArtifacts(paths, new SallyportError("cancelled", "the command did not come to its end"));
+    using deadline = deadlineSignal(this.#options.times.artifactsMs, "collecting artifacts");
+    using either = linkSignals(lease.stop.dropped, deadline.signal);
+    const deps = { files: sandbox.guest.files, uplink: this.#deps.uplink };
+    return await collectArtifacts(
+      deps,
+      { ref: lease.ref, paths, limit: bounds.artifactBytes },
+      either.signal,
+    );
+  }
+
+  /** A refusal of the guest proves that nothing ran; a conversation that broke off after the command was asked for does not. */
+  #notStarted({ lease, held, asked }: Attempt, error: SallyportError): Outcome {
+    const refused = ["invalid", "not_found", "exhausted"].includes(error.class);
+    const evidence: Evidence = {
+      started: asked && !refused,
+      actions: lease.stop.actions,
+      exit: null,
+      sandbox: null,
+      oom: false,
+    };
+    const ended = verdict(evidence);
+    return {
+      ...ended,
+      timings: { startMs: performance.now() - lease.acceptedAt, runMs: 0, warm: held?.warm ?? false },
+      usage: nothingUsed,
+      output: nothingPrinted,
+      artifacts: withoutArtifacts(lease.spec.artifacts, error),
+      calls: 0,
+      error: ended.reason === "cancelled" || ended.reason === "timeout" ? null : error.toWire(),
+    };
+  }
+}
+
+async function memoryRanOut(sandbox: Sandbox, boundMs: number): Promise<boolean> {
+  try {
+    return await withDeadline(sandbox.memoryRanOut(), boundMs, "asking for memory");
+  } catch {
+    return false;
+  }
+}
+
+/** What we could not do our part of; a result needs no error. */
+function errorOf(ended: EndVerdict, end: CommandEnd, lease: Lease): SallyportError | undefined {
+  if (ended.reason === "sandbox_lost") {
+    const why = end.error?.message ?? `the sandbox ended by itself (${end.sandbox?.by ?? "no answer"})`;
+    return new SallyportError("sandbox_lost", why, end.error === null ? {} : { cause: end.error });
+  }
+  const first = lease.stop.actions[0];
+  if (ended.reason !== "worker_lost" || first === undefined || first === "exit_seen") return undefined;
+  return stopError(first);
+}

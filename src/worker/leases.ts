@@ -1,0 +1,138 @@
+/** What this worker holds: each lease from its accept until the hub knows its result, or takes it away. */
+import { Notifier } from "../async/index.ts";
+import { stopError, StopOrder, type StopReason } from "./stop.ts";
+import { InputSource } from "./input-source.ts";
+import { OutputStream } from "./output-stream.ts";
+import { Spool, type SpoolOptions } from "./spool.ts";
+import { leasesHash, sameLease, type HeldLease, type JobSpec, type LeaseRef } from "../protocol/index.ts";
+import type { Log } from "../log.ts";
+import type { Profile } from "../sandbox/index.ts";
+
+/** Why a lease is no longer held: `recorded`: its result is safe · the others: it is somebody else's or nobody's. */
+export type LeaseEnd = "recorded" | "superseded" | "killed";
+
+export interface LeaseOffer {
+  ref: LeaseRef;
+  spec: JobSpec;
+  profile: Profile;
+}
+
+/** One lease. It ends once; the first end wins. */
+export class Lease {
+  readonly ref: LeaseRef;
+  readonly spec: JobSpec;
+  readonly profile: Profile;
+  readonly log: Log;
+  /** monotonic `ms` */
+  readonly acceptedAt = performance.now();
+  readonly stop = new StopOrder();
+  readonly spool: Spool;
+  readonly output: OutputStream;
+  readonly inputs: InputSource;
+  readonly stdin: InputSource;
+  /** wall clock `ms` of the command's start */
+  startedAt: number | undefined;
+  readonly #ended = new AbortController();
+  #end: LeaseEnd | undefined;
+
+  constructor(offer: LeaseOffer, deps: { log: Log }, options: { spool: SpoolOptions; inputsMs: number }) {
+    this.ref = offer.ref;
+    this.spec = offer.spec;
+    this.profile = offer.profile;
+    this.log = deps.log.child({ lease: offer.ref.lease, attempt: offer.ref.attempt, epoch: offer.ref.epoch });
+    this.spool = new Spool({ log: this.log }, options.spool);
+    this.output = new OutputStream({ spool: this.spool, log: this.log }, offer.ref);
+    const resumeMs = options.inputsMs;
+    this.inputs = new InputSource({ resumeMs, total: inputBytes(offer.spec) });
+    this.stdin = new InputSource({ resumeMs: Number.POSITIVE_INFINITY });
+  }
+
+  /** How it ended, once it did */
+  get end(): LeaseEnd | undefined {
+    return this.#end;
+  }
+
+  /** Fires when it ends. */
+  get ended(): AbortSignal {
+    return this.#ended.signal;
+  }
+
+  get held(): HeldLease {
+    return { ...this.ref, kind: "job", from: this.spool.from, to: this.spool.to };
+  }
+
+  /** False when it had ended before. What still runs of it is killed; nobody waits for its result any more. */
+  finish(end: LeaseEnd): boolean {
+    if (this.#end !== undefined) return false;
+    this.#end = end;
+    this.stop.request("superseded", 0);
+    this.stop[Symbol.dispose]();
+    this.inputs.close(stopError("superseded"));
+    this.stdin.close(stopError("superseded"));
+    this.output[Symbol.dispose]();
+    this.#ended.abort(stopError("superseded"));
+    return true;
+  }
+}
+
+/** bytes the `inputs` stream carries */
+export function inputBytes(spec: JobSpec): number {
+  const stdin = spec.stdin.mode === "text" ? spec.stdin.size : 0;
+  return spec.files.reduce((sum, file) => sum + file.size, stdin);
+}
+
+export class LeaseTable {
+  readonly #leases = new Map<string, Lease>();
+  readonly #changed = new Notifier();
+
+  get size(): number {
+    return this.#leases.size;
+  }
+
+  get hash(): string {
+    return leasesHash(this.refs());
+  }
+
+  /** Every lease as it is told to the hub */
+  held(): HeldLease[] {
+    return [...this.#leases.values()].map((lease) => lease.held);
+  }
+
+  all(): Lease[] {
+    return [...this.#leases.values()];
+  }
+
+  refs(): LeaseRef[] {
+    return [...this.#leases.values()].map((lease) => lease.ref);
+  }
+
+  /** The lease with this id, whichever attempt of it is held */
+  byId(id: string): Lease | undefined {
+    return this.#leases.get(id);
+  }
+
+  /** Exactly this grant, or nothing */
+  find(ref: LeaseRef): Lease | undefined {
+    const lease = this.#leases.get(ref.lease);
+    return lease !== undefined && sameLease(lease.ref, ref) ? lease : undefined;
+  }
+
+  add(lease: Lease): void {
+    this.#leases.set(lease.ref.lease, lease);
+  }
+
+  finish(lease: Lease, end: LeaseEnd): void {
+    if (!lease.finish(end)) return;
+    if (this.#leases.get(lease.ref.lease) === lease) this.#leases.delete(lease.ref.lease);
+    this.#changed.notify();
+  }
+
+  stopAll(reason: StopReason): void {
+    for (const lease of this.#leases.values()) lease.stop.request(reason, 0);
+  }
+
+  /** Resolves once nothing is held; rejects with the signal's reason. */
+  async empty(signal: AbortSignal): Promise<void> {
+    while (this.#leases.size > 0) await this.#changed.wait(signal);
+  }
+}

@@ -1,0 +1,123 @@
+/** Which profiles this worker can serve right now: each is prepared at start, and tried again while that fails. */
+import { Backoff, sleep } from "../async/index.ts";
+import { SallyportError } from "../errors.ts";
+import type { ProfileOffer } from "../protocol/index.ts";
+import type { Log } from "../log.ts";
+import type { Driver, Profile } from "../sandbox/index.ts";
+
+export interface ProfilesDeps {
+  driver: Driver;
+  profiles: () => ReadonlyMap<string, Profile>;
+  log: Log;
+}
+
+export interface ProfilesOptions {
+  /** What `settled` waits for; all when absent */
+  defaults: readonly string[] | undefined;
+  backoffBaseMs: number;
+  backoffCapMs: number;
+}
+
+const preparing = new SallyportError("profile_unusable", "the profile is still being prepared");
+
+export class Profiles {
+  readonly #deps: ProfilesDeps;
+  readonly #options: ProfilesOptions;
+  /** by digest; absent once the profile is usable */
+  readonly #unusable = new Map<string, SallyportError>();
+  readonly #known = new Set<string>();
+  #onChange: () => void = () => undefined;
+
+  constructor(deps: ProfilesDeps, options: ProfilesOptions) {
+    this.#deps = deps;
+    this.#options = options;
+  }
+
+  /** Called when what `offers` tells has changed. One listener. */
+  onChange(listener: () => void): void {
+    this.#onChange = listener;
+  }
+
+  get(name: string): Profile | undefined {
+    return this.#deps.profiles().get(name);
+  }
+
+  /** Why it cannot be served; undefined when it can */
+  unusable(profile: Profile): SallyportError | undefined {
+    return this.#known.has(profile.digest) ? this.#unusable.get(profile.digest) : preparing;
+  }
+
+  offers(): ProfileOffer[] {
+    return [...this.#deps.profiles().values()].map((profile) =>
+      profileOffer(profile, this.unusable(profile)?.toWire() ?? null),
+    );
+  }
+
+  /** Starts preparing all of them; resolves once the first try of every default one is over. */
+  async prepareAll(signal: AbortSignal): Promise<void> {
+    const { defaults } = this.#options;
+    const first: Promise<void>[] = [];
+    for (const profile of this.#deps.profiles().values()) {
+      const tried = this.#keepPrepared(profile, signal);
+      if (defaults === undefined || defaults.includes(profile.name)) first.push(tried);
+    }
+    await Promise.all(first);
+  }
+
+  async #keepPrepared(profile: Profile, signal: AbortSignal): Promise<void> {
+    this.#known.add(profile.digest);
+    this.#unusable.set(profile.digest, preparing);
+    if (!(await this.#prepare(profile, signal))) void this.#retry(profile, signal);
+  }
+
+  async #retry(profile: Profile, signal: AbortSignal): Promise<void> {
+    const { backoffBaseMs, backoffCapMs } = this.#options;
+    const backoff = new Backoff({ baseMs: backoffBaseMs, capMs: backoffCapMs });
+    try {
+      do await sleep(backoff.next(), signal);
+      while (!(await this.#prepare(profile, signal)));
+    } catch (error) {
+      if (!signal.aborted) throw error;
+    }
+  }
+
+  async #prepare(profile: Profile, signal: AbortSignal): Promise<boolean> {
+    const { driver, log } = this.#deps;
+    try {
+      await driver.prepare(profile, signal);
+    } catch (error) {
+      if (signal.aborted) return true;
+      const reason = SallyportError.from(error, "profile_unusable");
+      const before = this.#unusable.get(profile.digest);
+      this.#unusable.set(profile.digest, reason);
+      if (before?.message !== reason.message) {
+        log.warn({ profile: profile.name, err: reason }, "profile cannot be used");
+        this.#onChange();
+      }
+      return false;
+    }
+    this.#unusable.delete(profile.digest);
+    this.#onChange();
+    return true;
+  }
+}
+
+function profileOffer(profile: Profile, unusable: ProfileOffer["unusable"]): ProfileOffer {
+  const { wallClock, output, artifacts } = profile.limits;
+  return {
+    name: profile.name,
+    digest: profile.digest,
+    shape: profile.shape,
+    image: profile.image,
+    runtime: profile.runtime,
+    lifecycle: profile.lifecycle,
+    languages: Object.keys(profile.languages),
+    resources: { ...profile.resources },
+    limits: { wallClock, output, artifacts },
+    mcp: profile.network.mcp.map(({ host, tools }) =>
+      tools === undefined ? { host } : { host, tools: [...tools] },
+    ),
+    warm: 0,
+    unusable,
+  };
+}

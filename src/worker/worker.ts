@@ -1,0 +1,278 @@
+/** The worker itself: makes its parts, moves through its states, and decides when it is over. */
+import { deferred, deadlineSignal, linkSignals, sleep } from "../async/index.ts";
+import { SallyportError } from "../errors.ts";
+import { limits, protocolVersions } from "../protocol/index.ts";
+import type { Log } from "../log.ts";
+import { Admission } from "./admission.ts";
+import { Connection, type SaidHello } from "./connection.ts";
+import {
+  defaultTimes,
+  type Worker,
+  type WorkerDeps,
+  type WorkerOptions,
+  type WorkerTimes,
+} from "./contract.ts";
+import type { HubHandlers, Hello, Welcome } from "./handshake.ts";
+import { Heartbeat } from "./heartbeat.ts";
+import { Inbox } from "./inbox.ts";
+import { JobRunner } from "./job-runner.ts";
+import { Jobs } from "./jobs.ts";
+import { LeaseTable } from "./leases.ts";
+import { Offers } from "./offers.ts";
+import { Profiles } from "./profiles.ts";
+import { Reaper } from "./reaper.ts";
+import { ColdSandboxes } from "./sandboxes.ts";
+import type { SpoolOptions } from "./spool.ts";
+import { step, type WorkerState } from "./states.ts";
+import { Uplink } from "./uplink.ts";
+import type { WorkerChannel } from "../channel/index.ts";
+
+const defaultSpoolBytes = 64 * 2 ** 20;
+const defaultSpoolMemoryBytes = 2 * limits.streamWindow;
+
+export function createWorker(deps: WorkerDeps, options: WorkerOptions): Worker {
+  return new DialOutWorker(deps, options);
+}
+
+class DialOutWorker implements Worker {
+  readonly #log: Log;
+  readonly #options: WorkerOptions;
+  readonly #times: WorkerTimes;
+  readonly #uplink = new Uplink();
+  readonly #leases = new LeaseTable();
+  readonly #admission: Admission;
+  readonly #profiles: Profiles;
+  readonly #heartbeat: Heartbeat;
+  readonly #jobs: Jobs;
+  readonly #offers: Offers;
+  readonly #connection: Connection;
+  readonly #reaper: Reaper;
+  /** fires when the worker leaves: nothing is held, or nothing more can be done about it */
+  readonly #leaving = new AbortController();
+  readonly #aborted = new AbortController();
+  readonly #stopped = deferred<void>();
+  readonly #welcomed = deferred<void>();
+  #state: WorkerState = "idle";
+  #running = false;
+  #drained: Promise<void> | undefined;
+
+  constructor(deps: WorkerDeps, options: WorkerOptions) {
+    this.#options = options;
+    this.#log = deps.log.child({ workerId: options.workerId });
+    this.#times = { ...defaultTimes, ...options.times };
+    const times = this.#times;
+    const log = this.#log;
+    const { driver } = deps;
+    const uplink = this.#uplink;
+    const leases = this.#leases;
+    this.#admission = new Admission({ slots: options.slots, memory: options.memoryBytes });
+    this.#profiles = new Profiles(
+      { driver, profiles: deps.profiles, log },
+      {
+        defaults: options.defaultProfiles,
+        backoffBaseMs: times.backoffBaseMs,
+        backoffCapMs: times.backoffCapMs,
+      },
+    );
+    this.#profiles.onChange(() => uplink.send({ type: "profiles", profiles: this.#profiles.offers() }));
+    this.#heartbeat = new Heartbeat({
+      beat: () => ({ leasesHash: leases.hash, free: this.#admission.free, warm: {} }),
+      cutOff: () => this.#cutOff(),
+    });
+    const runner = new JobRunner(
+      { sandboxes: new ColdSandboxes({ driver, log }, times), uplink },
+      { times, graceMs: () => this.#heartbeat.intervals.graceMs },
+    );
+    this.#jobs = new Jobs({ runner, uplink }, times);
+    this.#offers = new Offers(
+      { admission: this.#admission, jobs: this.#jobs, leases, profiles: this.#profiles, log },
+      {
+        spool: spoolOptions(options),
+        inputsMs: times.inputsMs,
+        draining: () => this.#state === "draining",
+      },
+    );
+    this.#connection = new Connection(
+      {
+        dial: deps.dial,
+        uplink,
+        log,
+        hello: () => this.#hello(),
+        welcomed: (channel, welcome, said) => this.#adopt(channel, welcome, said),
+        lost: (channel) => this.#lost(channel),
+      },
+      times,
+    );
+    this.#reaper = new Reaper(
+      { driver, log },
+      {
+        intervalMs: options.reapIntervalMs ?? 30_000,
+        graceMs: options.reapGraceMs ?? 60_000,
+        boundMs: times.cleanUpMs,
+      },
+    );
+  }
+
+  get state(): WorkerState {
+    return this.#state;
+  }
+
+  run(): Promise<void> {
+    if (!this.#running && this.#state === "idle") {
+      this.#running = true;
+      this.#enter("connecting");
+      void this.#live();
+    }
+    return this.#stopped.promise;
+  }
+
+  drain(deadlineMs?: number): Promise<void> {
+    if (deadlineMs !== undefined) void this.#abortAfter(deadlineMs);
+    this.#drained ??= this.#drain();
+    return this.#drained;
+  }
+
+  abort(reason: SallyportError): void {
+    if (this.#aborted.signal.aborted) return;
+    this.#log.info({ held: this.#leases.size, reason: reason.message }, "worker aborts");
+    this.#aborted.abort(reason);
+    this.#leases.stopAll("shutting_down");
+    void this.drain();
+  }
+
+  onReady(listener: () => void): void {
+    void this.#welcomed.promise.then(listener);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.abort(new SallyportError("shutting_down", "the worker is disposed"));
+    await this.#stopped.promise;
+  }
+
+  /** The first look for orphans comes before the first sandbox, so that it need spare nothing. */
+  async #live(): Promise<void> {
+    const signal = this.#leaving.signal;
+    await this.#reaper.start();
+    const prepared = this.#profiles.prepareAll(signal);
+    void Promise.all([prepared, this.#uplink.after(undefined, signal)]).then(
+      () => this.#welcomed.resolve(),
+      () => undefined,
+    );
+    await this.#connection.run(signal);
+    this.#heartbeat[Symbol.dispose]();
+    this.#reaper[Symbol.dispose]();
+    this.#enter("stopped");
+    this.#log.info("worker stopped");
+    this.#stopped.resolve();
+  }
+
+  async #drain(): Promise<void> {
+    if (this.#state === "idle") {
+      this.#enter("stopped");
+      this.#stopped.resolve();
+    }
+    if (this.#state === "stopped") return;
+    this.#enter("draining");
+    this.#log.info({ held: this.#leases.size }, "worker drains");
+    this.#tellDraining();
+    void this.#tellWhatHolds();
+    await this.#leases.empty(this.#aborted.signal).catch(() => this.#farewell());
+    await this.#jobs.settled();
+    this.#leaving.abort(new SallyportError("shutting_down", "the worker is drained"));
+    await this.#stopped.promise;
+  }
+
+  /** Sandboxes go first; then what they came to is told, if the hub listens. What it does not hear it finds out by itself. */
+  async #farewell(): Promise<void> {
+    await this.#jobs.settled();
+    using bound = deadlineSignal(this.#times.farewellMs, "telling the hub");
+    if (this.#uplink.current !== undefined) await this.#leases.empty(bound.signal).catch(() => undefined);
+    for (const lease of this.#leases.all()) this.#leases.finish(lease, "killed");
+  }
+
+  async #abortAfter(deadlineMs: number): Promise<void> {
+    await sleep(deadlineMs, this.#leaving.signal).then(
+      () => this.abort(new SallyportError("deadline_exceeded", `not drained within ${deadlineMs} ms`)),
+      () => undefined,
+    );
+  }
+
+  async #tellWhatHolds(): Promise<void> {
+    using over = linkSignals(this.#leaving.signal, this.#aborted.signal);
+    for (;;) {
+      await sleep(this.#times.drainLogMs, over.signal).catch(() => undefined);
+      if (over.signal.aborted) return;
+      const leases = this.#leases.refs().map(({ lease }) => lease);
+      this.#log.info({ leases, sandboxes: this.#jobs.size }, "worker still drains");
+    }
+  }
+
+  #hello(): Hello {
+    const { workerId, bootId, version, labels, slots, memoryBytes, cpus } = this.#options;
+    return {
+      type: "hello",
+      protocol: { ...protocolVersions },
+      workerId,
+      bootId,
+      version,
+      labels: { ...labels },
+      capacity: { slots, memory: memoryBytes, cpus },
+      profiles: this.#profiles.offers(),
+      routes: [],
+      leases: this.#leases.held(),
+    };
+  }
+
+  #adopt(channel: WorkerChannel, welcome: Welcome, { hello, at }: SaidHello): HubHandlers {
+    this.#heartbeat.start(channel, welcome.intervals, at);
+    if (this.#state === "connecting") this.#enter("ready");
+    const inbox = new Inbox(
+      {
+        leases: this.#leases,
+        offers: this.#offers,
+        heartbeat: this.#heartbeat,
+        drain: (deadlineMs) => void this.drain(deadlineMs),
+        goAway: () => this.#connection.replace(),
+      },
+      channel,
+    );
+    if (this.#state === "draining") this.#tellDraining();
+    inbox.resume(hello.leases, welcome.verdicts);
+    this.#tellChangedProfiles(hello);
+    return inbox;
+  }
+
+  /** What was prepared between the hello and the welcome. */
+  #tellChangedProfiles(hello: Hello): void {
+    const profiles = this.#profiles.offers();
+    if (JSON.stringify(profiles) !== JSON.stringify(hello.profiles))
+      this.#uplink.send({ type: "profiles", profiles });
+  }
+
+  #lost(channel: WorkerChannel): void {
+    this.#heartbeat.stopBeats();
+    for (const lease of this.#leases.all()) if (lease.output.channel === channel) lease.output.detach();
+    if (this.#state === "ready") this.#enter("connecting");
+  }
+
+  #cutOff(): void {
+    const running = this.#leases.refs().map(({ lease }) => lease);
+    if (running.length === 0) return;
+    this.#log.warn({ leases: running }, "cut off from the hub too long; stopping all sandboxes");
+    this.#leases.stopAll("cut_off");
+  }
+
+  #tellDraining(): void {
+    this.#uplink.send({ type: "draining", held: this.#leases.size });
+  }
+
+  #enter(state: WorkerState): void {
+    this.#state = step(this.#state, state);
+  }
+}
+
+function spoolOptions(options: WorkerOptions): SpoolOptions {
+  const totalBytes = options.spoolBytes ?? defaultSpoolBytes;
+  const memoryBytes = Math.min(options.spoolMemoryBytes ?? defaultSpoolMemoryBytes, totalBytes);
+  return { totalBytes, memoryBytes, directory: options.spoolDir };
+}
