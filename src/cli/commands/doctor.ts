@@ -1,0 +1,53 @@
+import { exitCodes } from "../exit-codes.ts";
+import { bind, examples, withJson, type Register } from "../command.ts";
+import type { Context } from "../context.ts";
+import type { ProbeReport } from "../../sandbox/index.ts";
+import { table } from "../table.ts";
+
+interface DoctorFlags {
+  json?: boolean;
+}
+
+export const registerDoctor: Register = (parent, dispatch) => {
+  const command = parent
+    .command("doctor")
+    .description(
+      "what this host can enforce, proved by a probe sandbox; exit code 1 when a promise does not hold",
+    );
+  examples(
+    withJson(command),
+    "sallyport doctor",
+    "DOCKER_HOST=unix:///run/user/1000/docker.sock sallyport doctor",
+  );
+  bind<DoctorFlags>(command, dispatch, async (context, flags) => {
+    const report = await probe(context);
+    if (flags.json === true) await context.stdout.json(report);
+    else await context.stdout.line(describe(report));
+    return report.checks.every(({ ok }) => ok) ? exitCodes.ok : exitCodes.failed;
+  });
+};
+
+async function probe(context: Context): Promise<ProbeReport> {
+  const { sandboxSettings } = await import("../../config/index.ts");
+  return await context.roles.probe(sandboxSettings({}, await context.environment(), context.cwd));
+}
+
+function describe({ engine, checks, warnings }: ProbeReport): string {
+  const facts: [string, string][] = [
+    ["engine", `${engine.name} ${engine.version}`],
+    ["runtimes", engine.runtimes.join(" ")],
+    ...Object.entries(engine.facts),
+  ];
+  const failed = checks.filter(({ ok }) => !ok);
+  const parts = [
+    table(["FACT", "VALUE"], facts),
+    table(
+      ["HOLDS", "PROMISE", "EVIDENCE"],
+      checks.map((check) => [check.ok ? "yes" : "NO", check.promise, check.evidence]),
+    ),
+    ...failed.map((check) => `fix for ${check.id}: ${check.fix ?? "none known"}`),
+    ...warnings.map((warning) => `warning: ${warning}`),
+    `${checks.length - failed.length} of ${checks.length} promises hold`,
+  ];
+  return parts.join("\n\n");
+}

@@ -1,0 +1,21 @@
+import { bind, examples, repeated, type Register } from "../command.ts";
+import { withCommon } from "../role-options.ts";
+import type { RoleFlags } from "../../config/index.ts";
+
+export const registerHub: Register = (parent, dispatch) => {
+  const command = parent
+    .command("hub")
+    .description("run a hub: queue, store, API, and the side workers dial to")
+    .option("--listen <host:port>", "127.0.0.1:7070 by default; port 0 picks a free one")
+    .addOption(repeated("--public-host <name>", "host name that clients and workers reach it by"));
+  withCommon(command, { state: ".sallyport/hub", level: "info" });
+  examples(
+    command,
+    "sallyport hub --state /var/lib/sallyport",
+    "sallyport hub --listen 0.0.0.0:7070 --public-host hub.example.com",
+  );
+  bind<RoleFlags>(command, dispatch, async (context, flags) => {
+    const { hubSettings } = await import("../../config/index.ts");
+    return await context.roles.hub(hubSettings(flags, await context.environment(), context.cwd));
+  });
+};

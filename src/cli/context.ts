@@ -1,0 +1,102 @@
+/** What every command works with, handed in by the composition root. */
+import type { Readable, Writable } from "node:stream";
+import type { Client } from "../client/index.ts";
+import type {
+  DevSettings,
+  Environment,
+  HubSettings,
+  SandboxSettings,
+  WorkerSettings,
+} from "../config/index.ts";
+import type { ProbeReport } from "../sandbox/index.ts";
+import type { Output } from "./output.ts";
+
+/** Told each SIGINT and SIGTERM, with how many came so far; nobody listening means the default, which is to die. */
+export type WatchSignals = (listener: (signal: "SIGINT" | "SIGTERM", count: number) => void) => Disposable;
+
+export interface StandardInput {
+  readonly fd: number;
+  /** Opens it; reading it keeps the process alive. */
+  open(): Readable;
+}
+
+export interface KeyRow {
+  name: string;
+  tenant: string;
+  weight: number;
+  scopes: readonly string[];
+  createdAt: string;
+  revokedAt: string | null;
+}
+
+/** The keys of a hub's state folder. */
+export interface Keys {
+  /** The key's text, which is kept nowhere else. */
+  add(key: { name: string; tenant: string; weight: number; scopes: readonly string[] }): Promise<string>;
+  list(): Promise<readonly KeyRow[]>;
+  /** Throws `config_invalid` when no key has that name. */
+  revoke(name: string): Promise<void>;
+}
+
+/** The long-lived parts of the product. Each role resolves with the process's exit code. */
+export interface Roles {
+  hub(settings: HubSettings): Promise<number>;
+  worker(settings: WorkerSettings): Promise<number>;
+  dev(settings: DevSettings): Promise<number>;
+  probe(settings: SandboxSettings): Promise<ProbeReport>;
+  keys(stateDir: string): Promise<Keys>;
+}
+
+export interface CliDeps {
+  stdin: StandardInput;
+  stdout: Writable;
+  stderr: Writable;
+  cwd: string;
+  /** Environment variables; the process's own without it */
+  variables?: NodeJS.ProcessEnv;
+  watchSignals: WatchSignals;
+  roles: Roles;
+}
+
+export interface HubFlags {
+  hub?: string;
+  keyFile?: string;
+  json?: boolean;
+}
+
+export interface Context {
+  readonly stdin: StandardInput;
+  readonly stdout: Output;
+  readonly stderr: Output;
+  readonly cwd: string;
+  readonly watchSignals: WatchSignals;
+  readonly roles: Roles;
+  /** What stands behind `--` */
+  readonly tail: readonly string[] | undefined;
+  environment(): Promise<Environment>;
+  client(flags: HubFlags): Promise<Client>;
+}
+
+/** Nothing heavy is loaded before a command needs it, so that a short command starts fast. */
+export function createContext(
+  deps: CliDeps,
+  options: { stdout: Output; stderr: Output; tail: readonly string[] | undefined },
+): Context {
+  const environment = async (): Promise<Environment> =>
+    (await import("../config/index.ts")).readEnvironment(deps.variables);
+  return {
+    stdin: deps.stdin,
+    cwd: deps.cwd,
+    watchSignals: deps.watchSignals,
+    roles: deps.roles,
+    ...options,
+    environment,
+    client: async (flags) => {
+      const [{ createClient }, { findHub }] = await Promise.all([
+        import("../client/index.ts"),
+        import("../config/index.ts"),
+      ]);
+      return createClient(findHub(flags, await environment(), deps.cwd));
+    },
+  };
+}

@@ -1,0 +1,26 @@
+/** Options that several roles share, and what their signals and exit codes mean. */
+import type { Command } from "commander";
+import { repeated } from "./command.ts";
+
+export function withCommon(command: Command, defaults: { state: string; level: string }): Command {
+  return command
+    .option("--state <dir>", `state folder (SALLYPORT_STATE); ${defaults.state} by default`)
+    .option("--log-level <level>", `JSON lines on stderr (SALLYPORT_LOG_LEVEL); ${defaults.level} by default`)
+    .option("--drain-timeout <duration>", "at the first signal, stop what still runs after this")
+    .option("--json", "errors as JSON")
+    .addHelpText("after", lifeHelp);
+}
+
+export function withSandboxes(command: Command): Command {
+  return command
+    .option("--profiles <dir>", "folder with profiles (SALLYPORT_PROFILES); the shipped ones by default")
+    .option("--slots <n>", "sandboxes at once; 4 per processor by default")
+    .option("--memory <size>", "memory all sandboxes may be promised together; 75 % of the host by default")
+    .addOption(repeated("--label <name=value>", "label that jobs can ask for"));
+}
+
+const lifeHelp = `
+Prints one JSON line on stdout once it is ready. The first SIGINT or SIGTERM drains: what runs may finish, nothing new
+begins. A second one aborts.
+
+Exit code: 0 drained, 1 failed, 2 the command line is wrong, 3 aborted before everything was finished`;

@@ -1,0 +1,42 @@
+import { createWriteStream } from "node:fs";
+import { mkdir, rename, rm } from "node:fs/promises";
+import { dirname, resolve } from "node:path";
+import { randomBytes } from "node:crypto";
+import { pipeline } from "node:stream/promises";
+import type { Client } from "../../client/index.ts";
+import { SallyportError } from "../../errors.ts";
+import type { Transfer } from "./plan.ts";
+
+/** Fetches each file the job left; returns what could not be had. A file appears whole or not at all. */
+export async function saveOutputs(
+  jobs: Client["jobs"],
+  id: string,
+  outputs: readonly Transfer[],
+  cwd: string,
+): Promise<SallyportError[]> {
+  const failures: SallyportError[] = [];
+  for (const output of outputs) {
+    try {
+      await save(jobs, id, output.path, resolve(cwd, output.local));
+    } catch (error) {
+      const { code, message, details } = SallyportError.from(error);
+      failures.push(
+        new SallyportError(code, `--output ${output.path}: ${message}`, { details, cause: error }),
+      );
+    }
+  }
+  return failures;
+}
+
+async function save(jobs: Client["jobs"], id: string, path: string, local: string): Promise<void> {
+  const { bytes } = await jobs.artifact(id, path);
+  await mkdir(dirname(local), { recursive: true });
+  const part = `${local}.${randomBytes(4).toString("hex")}.part`;
+  try {
+    await pipeline(bytes, createWriteStream(part, { flags: "wx" }));
+    await rename(part, local);
+  } catch (error) {
+    await rm(part, { force: true });
+    throw error;
+  }
+}

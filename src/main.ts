@@ -1,0 +1,38 @@
+#!/usr/bin/env -S NODE_COMPILE_CACHE=${HOME}/.cache/sallyport node --disable-warning=ExperimentalWarning
+/** Composition root: joins the command line to the process it runs in and to the roles it can start. */
+import { readFileSync } from "node:fs";
+import { runCli, type WatchSignals } from "./cli/index.ts";
+import { createRoles } from "./roles/index.ts";
+
+const version = (
+  JSON.parse(readFileSync(new URL("../package.json", import.meta.url), "utf8")) as { version: string }
+).version;
+
+const watchSignals: WatchSignals = (listener) => {
+  let count = 0;
+  const told = (signal: NodeJS.Signals): void => {
+    count += 1;
+    if (signal === "SIGINT" || signal === "SIGTERM") listener(signal, count);
+  };
+  process.on("SIGINT", told).on("SIGTERM", told);
+  return { [Symbol.dispose]: () => process.off("SIGINT", told).off("SIGTERM", told) };
+};
+
+const code = await runCli(
+  process.argv.slice(2),
+  {
+    stdin: { fd: 0, open: () => process.stdin },
+    stdout: process.stdout,
+    stderr: process.stderr,
+    cwd: process.cwd(),
+    watchSignals,
+    roles: createRoles({
+      version,
+      watchSignals,
+      announce: (line) => void process.stdout.write(`${JSON.stringify(line)}\n`),
+    }),
+  },
+  version,
+);
+// Everything is written by now; a stdin that somebody keeps open must not keep the process.
+process.exit(code);

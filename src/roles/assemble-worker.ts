@@ -1,0 +1,72 @@
+import type { Log } from "../log.ts";
+import { dialChannel, workerDialect, type WorkerChannel } from "../channel/index.ts";
+import type { Capacity, SandboxSettings } from "../config/index.ts";
+import type { Driver, Profile } from "../sandbox/index.ts";
+import { createWorker, readWorkerIdentity, type Worker } from "../worker/index.ts";
+import { join } from "node:path";
+import { SallyportError } from "../errors.ts";
+import { openDriver, readProfiles } from "./sandboxes.ts";
+
+export type WorkerParts = SandboxSettings & Capacity & { stateDir: string };
+
+export interface HubLink {
+  url: string;
+  token: string;
+}
+
+export interface AssembledWorker extends AsyncDisposable {
+  worker: Worker;
+  workerId: string;
+}
+
+/** Throws when nothing could ever run here: no guest, no engine, no image, no profile. */
+export async function assembleWorker(
+  parts: WorkerParts,
+  hub: HubLink,
+  { log, version }: { log: Log; version: string },
+): Promise<AssembledWorker> {
+  await using stack = new AsyncDisposableStack();
+  const { workerId, bootId } = await readWorkerIdentity(parts.stateDir);
+  const profiles = await readProfiles(parts.profilesDir, log);
+  const driver = stack.use(openDriver(parts, { worker: workerId, boot: bootId }, log));
+  await checkProfiles(driver, profiles, log);
+  const { labels, slots, memoryBytes, cpus } = parts;
+  const worker = createWorker(
+    {
+      driver,
+      log: log.child({ workerId }),
+      profiles: () => profiles,
+      dial: (signal) => dial(hub, log, signal),
+    },
+    { workerId, bootId, version, labels, slots, memoryBytes, cpus, spoolDir: join(parts.stateDir, "spool") },
+  );
+  stack.use(worker);
+  const owned = stack.move();
+  return { worker, workerId, [Symbol.asyncDispose]: () => owned.disposeAsync() };
+}
+
+async function dial(hub: HubLink, log: Log, signal: AbortSignal): Promise<WorkerChannel> {
+  return await dialChannel({ ...hub, dialect: workerDialect, log, signal });
+}
+
+/** A profile that cannot be served is told; a worker that can serve none is of no use. */
+async function checkProfiles(
+  driver: Driver,
+  profiles: ReadonlyMap<string, Profile>,
+  log: Log,
+): Promise<void> {
+  const all = [...profiles.values()];
+  const tried = await Promise.allSettled(all.map((profile) => driver.prepare(profile)));
+  const failures = tried.flatMap((result, at) =>
+    result.status === "rejected"
+      ? [{ profile: all[at]?.name, reason: SallyportError.from(result.reason) }]
+      : [],
+  );
+  if (failures.length === all.length && failures[0] !== undefined) throw failures[0].reason;
+  for (const { profile, reason } of failures) {
+    log.warn(
+      { profile, code: reason.code, reason: reason.message, fix: reason.details["fix"] },
+      "profile unusable",
+    );
+  }
+}

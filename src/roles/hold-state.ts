@@ -1,0 +1,28 @@
+import { createHash } from "node:crypto";
+import { mkdir, realpath } from "node:fs/promises";
+import { createServer } from "node:net";
+import { SallyportError } from "../errors.ts";
+
+/**
+ * Holds a state folder for one process at a time; throws `state_in_use`. The hold is a socket name in the kernel, so it ends with
+ * its process, whatever ends that, and leaves nothing behind.
+ */
+export async function holdState(dir: string, role: string): Promise<AsyncDisposable> {
+  await mkdir(dir, { recursive: true, mode: 0o700 });
+  const digest = createHash("sha256")
+    .update(await realpath(dir))
+    .digest("hex");
+  const server = createServer((socket) => socket.destroy());
+  try {
+    await new Promise<void>((resolve, reject) => {
+      server.once("error", reject).listen({ path: `\0sallyport-${role}-${digest}` }, resolve);
+    });
+  } catch (error) {
+    throw new SallyportError("state_in_use", `${dir}: another ${role} uses this state folder`, {
+      cause: error,
+      details: { fix: "stop it, or name another folder with --state" },
+    });
+  }
+  server.unref();
+  return { [Symbol.asyncDispose]: () => new Promise<void>((resolve) => server.close(() => resolve())) };
+}

@@ -1,0 +1,27 @@
+/** The object graph of each role, built by hand. A role's parts are loaded only when it runs. */
+import type { DevSettings, HubSettings, SandboxSettings, WorkerSettings } from "../config/index.ts";
+import type { ProbeReport } from "../sandbox/index.ts";
+import type { StateKeys } from "./keys.ts";
+import type { RoleHost } from "./life.ts";
+
+export type { RoleHost } from "./life.ts";
+export type { StateKeys } from "./keys.ts";
+
+export interface Roles {
+  /** Resolves with the exit code once the role is over. */
+  hub(settings: HubSettings): Promise<number>;
+  worker(settings: WorkerSettings): Promise<number>;
+  dev(settings: DevSettings): Promise<number>;
+  probe(settings: SandboxSettings): Promise<ProbeReport>;
+  keys(stateDir: string): Promise<StateKeys>;
+}
+
+export function createRoles(host: RoleHost): Roles {
+  return {
+    hub: async (settings) => (await import("./hub.ts")).runHub(settings, host),
+    worker: async (settings) => (await import("./worker.ts")).runWorker(settings, host),
+    dev: async (settings) => (await import("./dev.ts")).runDev(settings, host),
+    probe: async (settings) => (await import("./doctor.ts")).probeHost(settings),
+    keys: async (stateDir) => (await import("./keys.ts")).openKeys(stateDir),
+  };
+}

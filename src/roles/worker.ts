@@ -1,0 +1,20 @@
+import type { WorkerSettings } from "../config/index.ts";
+import { createLog } from "../log.ts";
+import { assembleWorker } from "./assemble-worker.ts";
+import { holdState } from "./hold-state.ts";
+import { live, type RoleHost } from "./life.ts";
+
+export async function runWorker(settings: WorkerSettings, host: RoleHost): Promise<number> {
+  const log = createLog({ level: settings.logLevel });
+  await using _held = await holdState(settings.stateDir, "worker");
+  const link = { url: settings.hub, token: settings.token };
+  await using assembled = await assembleWorker(settings, link, { log, version: host.version });
+  const { worker, workerId } = assembled;
+  worker.onReady(() => host.announce({ event: "ready", worker: workerId, hub: settings.hub }));
+  const role = {
+    over: worker.run(),
+    drain: () => worker.drain(settings.drainMs ?? undefined),
+    abort: worker.abort.bind(worker),
+  };
+  return await live(role, { host, log });
+}
