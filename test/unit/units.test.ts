@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { isError } from "../../src/errors.ts";
 import { formatDuration, formatSize, parseDuration, parseSize } from "../../src/units.ts";
 

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { isError, type ErrorCode } from "../../../src/errors.ts";
 import {
   endReasons,
@@ -128,7 +128,7 @@ const refusals: [string, object, ErrorCode, string][] = [
 for (const [name, request, code, field] of refusals) {
   test(`a job with ${name} is refused, naming ${field}`, () => {
     assert.throws(
-      () => resolve({ profile: "python", ...request } as JobRequest),
+      () => resolve({ profile: "python", ...request }),
       (error) => isError(error, code) && error.details["field"] === field,
     );
   });

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import { Duplex, PassThrough } from "node:stream";
 import { test } from "node:test";
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { createLink, Demux } from "../../../../src/sandbox/docker/attach.ts";
 import { isError } from "../../../../src/errors.ts";
 
