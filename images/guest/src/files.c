@@ -89,14 +89,14 @@ static int open_call(const struct frame *frame, struct cursor *cursor, struct ca
     call->credit = frame->type == HOST_PUT || frame->type == HOST_REMOVE ? 0 : take_u32(cursor);
     int error = path_walk(take_text(cursor), frame->type == HOST_PUT, &place);
     if (error != 0) return error;
-    if (frame->type == HOST_REMOVE && !place_is_root(&place)) {
-        remove_open(&call->removal, &place);
-        return 0;
+    if (frame->type == HOST_REMOVE) {
+        error = place_is_root(&place) ? EBUSY : remove_open(&call->removal, &place);
+        if (error != 0) place_close(&place);
+        return error;
     }
     if (frame->type == HOST_PUT) error = put_open(&call->put, &place, mode);
     else if (frame->type == HOST_GET) error = open_get(&place, max, call);
-    else if (frame->type == HOST_LIST) error = listing_open(&call->listing, &place);
-    else error = EBUSY;
+    else error = listing_open(&call->listing, &place);
     place_close(&place);
     return error;
 }

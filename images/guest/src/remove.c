@@ -17,8 +17,11 @@ struct remove_level {
     ino_t ino;
 };
 
-void remove_open(struct removal *removal, const struct place *place) {
+int remove_open(struct removal *removal, const struct place *place) {
+    struct stat info;
+    if (fstatat(place->folder, place->name, &info, AT_SYMLINK_NOFOLLOW) < 0) return errno;
     *removal = (struct removal){.place = *place, .folder = -1};
+    return 0;
 }
 
 void remove_close(struct removal *removal) {

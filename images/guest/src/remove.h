@@ -21,8 +21,8 @@ struct removal {
     uint64_t steps;
 };
 
-/* Takes over the place. */
-void remove_open(struct removal *removal, const struct place *place);
+/* Takes over the place when something is there; else ENOENT or why it cannot be seen. */
+int remove_open(struct removal *removal, const struct place *place);
 /* Zero: gone; EINPROGRESS: call again; else why not. */
 int remove_step(struct removal *removal);
 void remove_close(struct removal *removal);

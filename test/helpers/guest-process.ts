@@ -1,0 +1,86 @@
+/** The real guest as a local child process with folders of its own, for tests that need no container. */
+import { execFileSync, spawn, type ChildProcess } from "node:child_process";
+import { chmodSync, chownSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { Duplex } from "node:stream";
+import type { Guest, GuestLink } from "../../src/sandbox/contract.ts";
+import { connectGuest } from "../../src/sandbox/guest/index.ts";
+
+const sources = join(import.meta.dirname, "../../images/guest");
+const binary = join(sources, "build/guest");
+const isRoot = process.getuid?.() === 0;
+/** As in a sandbox; only root can change to it */
+const sandboxUser = 1000;
+
+export interface GuestProcess extends AsyncDisposable {
+  readonly guest: Guest;
+  readonly link: GuestLink;
+  readonly child: ChildProcess;
+  readonly pid: number;
+  /** The first root: where relative paths start */
+  readonly workspace: string;
+  /** The second root */
+  readonly tmp: string;
+  /** Resolves with the exit code of the guest */
+  readonly exited: Promise<number | null>;
+}
+
+/** Builds the guest where its sources are newer, starts it and waits for its hello. */
+export async function startGuest(env: Record<string, string> = {}): Promise<GuestProcess> {
+  const process = launchGuest(env);
+  const guest = await connectGuest(process.link);
+  return { ...process, guest };
+}
+
+/** The same without a host: the link is the test's own to speak on. */
+export function launchGuest(env: Record<string, string> = {}): Omit<GuestProcess, "guest"> {
+  execFileSync("make", ["-s", "-C", sources], { stdio: ["ignore", "ignore", "inherit"] });
+  const folder = mkdtempSync(join(tmpdir(), "sallyport-guest-"));
+  const [workspace, tmp] = [mkdtempSync(join(folder, "workspace-")), mkdtempSync(join(folder, "tmp-"))];
+  for (const path of [folder, workspace, tmp]) {
+    chmodSync(path, 0o755);
+    if (isRoot) chownSync(path, sandboxUser, sandboxUser);
+  }
+  const child = spawn(binary, [workspace, tmp], {
+    env: { PATH: "/usr/local/bin:/usr/bin:/bin", LANG: "C.UTF-8", HOME: workspace, ...env },
+    stdio: ["pipe", "pipe", "pipe"],
+    ...(isRoot ? { uid: sandboxUser, gid: sandboxUser } : {}),
+  });
+  let diagnostics = "";
+  child.stderr.on(
+    "data",
+    (chunk: Buffer) => (diagnostics = (diagnostics + chunk.toString()).slice(0, 16_384)),
+  );
+  const exited = new Promise<number | null>((resolve) => child.on("close", resolve));
+  const link = {
+    stream: Duplex.from({ readable: child.stdout, writable: child.stdin }),
+    diagnostics: () => diagnostics,
+  };
+  return {
+    link,
+    child,
+    pid: child.pid ?? 0,
+    workspace,
+    tmp,
+    exited,
+    async [Symbol.asyncDispose]() {
+      link.stream.on("error", () => undefined);
+      link.stream.destroy();
+      child.stdin.destroy();
+      child.stdout.destroy();
+      await exited;
+      rmSync(folder, { recursive: true, force: true });
+    },
+  };
+}
+
+/** True while a process of that number is alive. */
+export function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch {
+    return false;
+  }
+}
