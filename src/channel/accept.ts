@@ -6,6 +6,7 @@ import { withDeadline } from "../async/index.ts";
 import { SallyportError } from "../errors.ts";
 import type { Log } from "../log.ts";
 import { connectPath, subprotocol } from "../protocol/index.ts";
+import { outward } from "./close-codes.ts";
 import type { Channel, Dialect } from "./contract.ts";
 import type { KeepaliveOptions } from "./keepalive.ts";
 import { LiveChannel } from "./live-channel.ts";
@@ -82,7 +83,7 @@ export class ChannelAcceptor<Principal, Out, In, Open, Accept> implements AsyncD
       if (this.#disposed || socket.destroyed) return;
       this.#wss.handleUpgrade(request, socket, head, (ws) => this.#accept(ws, request.socket, principal));
     } catch (error) {
-      const refusal = SallyportError.from(error);
+      const refusal = outward(error);
       const from = request.socket.remoteAddress;
       if (refusal.code === "internal") this.#deps.log.error({ from, err: error }, "channel handshake failed");
       else this.#deps.log.info({ from, code: refusal.code }, "channel refused");
@@ -105,7 +106,7 @@ export class ChannelAcceptor<Principal, Out, In, Open, Accept> implements AsyncD
       this.#deps.onChannel(channel, principal);
     } catch (error) {
       log.error({ from: channel.peer, err: error }, "channel owner failed");
-      void channel.close(SallyportError.from(error));
+      void channel.close(outward(error));
     }
   }
 

@@ -45,3 +45,9 @@ function cut(reason: string): string {
   while (((bytes[end] ?? 0) & 0xc0) === 0x80) end -= 1;
   return bytes.toString("utf8", 0, end);
 }
+
+/** What the far end may be told of a failure here: the text of an error that is not ours stays in our log. */
+export function outward(error: unknown): SallyportError {
+  if (error instanceof SallyportError) return error;
+  return new SallyportError("internal", "something failed on this side; its log says what", { cause: error });
+}

@@ -2,7 +2,7 @@ import type { IncomingMessage } from "node:http";
 import type { Socket } from "node:net";
 import { WebSocket, type ClientOptions } from "ws";
 import { abortable, deadlineSignal, deferred, linkSignals } from "../async/index.ts";
-import { isError, SallyportError } from "../errors.ts";
+import { SallyportError } from "../errors.ts";
 import type { Log } from "../log.ts";
 import { connectPath, subprotocol } from "../protocol/index.ts";
 import type { Channel, Dialect } from "./contract.ts";
@@ -50,7 +50,7 @@ export async function dialChannel<Out, In, Open, Accept>(
     );
   } catch (error) {
     ws.terminate();
-    if (options.signal?.aborted === true || !isError(error, "deadline_exceeded")) throw error;
+    if (error !== deadline.signal.reason) throw error;
     throw unreachable(url, "it did not answer in time", error);
   }
 }
@@ -79,10 +79,16 @@ function clientOptions(url: URL, options: DialOptions<unknown, unknown>): Client
   }
   const client: ClientOptions = { ...wsLimits, headers: { authorization: `Bearer ${options.token}` } };
   if (options.ca !== undefined) client.ca = options.ca;
-  // Masking keeps sandbox output from posing as HTTP to proxies on a plain connection. Inside TLS no proxy sees it, and the
-  // zero mask spares both ends a pass over every byte. https://www.rfc-editor.org/rfc/rfc6455#section-10.3
-  if (url.protocol === "wss:") client.generateMask = (mask) => mask.fill(0);
+  if (!passesProxies(url)) client.generateMask = (mask) => mask.fill(0);
   return client;
+}
+
+/**
+ * Masking keeps what a sandbox printed from posing as HTTP to a proxy that reads along. Inside TLS and on loopback none can,
+ * and the zero mask spares both ends a pass over every byte. https://www.rfc-editor.org/rfc/rfc6455#section-10.3
+ */
+function passesProxies(url: URL): boolean {
+  return url.protocol === "ws:" && !/^(localhost|127\.\d+\.\d+\.\d+|\[::1\])$/.test(url.hostname);
 }
 
 /** What is made of the transport is made in the turn the connection opens, so that no message finds nobody there. */

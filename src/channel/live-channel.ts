@@ -2,6 +2,7 @@ import { deferred, withDeadline } from "../async/index.ts";
 import { isError, SallyportError } from "../errors.ts";
 import type { Log } from "../log.ts";
 import { decodeFrame } from "../protocol/index.ts";
+import { outward } from "./close-codes.ts";
 import type { Channel, ChannelHandlers, Dialect, OutgoingStream } from "./contract.ts";
 import { asStreamOpen, decodeControl, encodeControl, encodeStreamOpen } from "./control.ts";
 import { Held } from "./held.ts";
@@ -140,7 +141,7 @@ export class LiveChannel<Out, In, Open, Accept> implements Channel<Out, In, Open
       act();
     } catch (error) {
       if (!isError(error)) this.#log.error({ peer: this.peer, err: error }, "channel handler failed");
-      void this.close(SallyportError.from(error));
+      void this.close(outward(error));
     }
   }
 
