@@ -1,6 +1,6 @@
 /** The real guest as a local child process with folders of its own, for tests that need no container. */
 import { execFileSync, spawn, type ChildProcess } from "node:child_process";
-import { chmodSync, chownSync, mkdtempSync, rmSync } from "node:fs";
+import { chmodSync, chownSync, existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Duplex } from "node:stream";
@@ -8,7 +8,10 @@ import type { Guest, GuestLink } from "../../src/sandbox/contract.ts";
 import { connectGuest } from "../../src/sandbox/guest/index.ts";
 
 const sources = join(import.meta.dirname, "../../images/guest");
-const binary = join(sources, "build/guest");
+/** `SALLYPORT_TEST_GUEST` names another build, such as the one with sanitizers */
+const binary = process.env["SALLYPORT_TEST_GUEST"] ?? join(sources, "build/guest");
+/** A tmpfs where there is one, as the writable folders of a sandbox are */
+const scratch = existsSync("/dev/shm") ? "/dev/shm" : tmpdir();
 const isRoot = process.getuid?.() === 0;
 /** As in a sandbox; only root can change to it */
 const sandboxUser = 1000;
@@ -36,7 +39,7 @@ export async function startGuest(env: Record<string, string> = {}): Promise<Gues
 /** The same without a host: the link is the test's own to speak on. */
 export function launchGuest(env: Record<string, string> = {}): Omit<GuestProcess, "guest"> {
   execFileSync("make", ["-s", "-C", sources], { stdio: ["ignore", "ignore", "inherit"] });
-  const folder = mkdtempSync(join(tmpdir(), "sallyport-guest-"));
+  const folder = mkdtempSync(join(scratch, "sallyport-guest-"));
   const [workspace, tmp] = [mkdtempSync(join(folder, "workspace-")), mkdtempSync(join(folder, "tmp-"))];
   for (const path of [folder, workspace, tmp]) {
     chmodSync(path, 0o755);

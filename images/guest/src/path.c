@@ -46,6 +46,17 @@ static bool is_refused(const char *segment, size_t length) {
     return length == 0 || (segment[0] == '.' && (length == 1 || (length == 2 && segment[1] == '.')));
 }
 
+/* Looks at every segment before a step is taken, so that a refused path leaves no folder behind. */
+static int check(const char *rest) {
+    for (;;) {
+        size_t length = strcspn(rest, "/");
+        if (is_refused(rest, length)) return EINVAL;
+        if (length > MAX_NAME_BYTES) return ENAMETOOLONG;
+        if (rest[length] == '\0') return 0;
+        rest += length + 1;
+    }
+}
+
 static int step(int folder, const char *name, bool make) {
     int next = openat(folder, name, FOLDER);
     if (next >= 0 || errno != ENOENT || !make) return next;
@@ -57,8 +68,6 @@ static int step(int folder, const char *name, bool make) {
 static int walk(const char *rest, bool make, struct place *place) {
     for (;;) {
         size_t length = strcspn(rest, "/");
-        if (is_refused(rest, length)) return EINVAL;
-        if (length > MAX_NAME_BYTES) return ENAMETOOLONG;
         memcpy(place->name, rest, length);
         place->name[length] = '\0';
         if (rest[length] == '\0') return 0;
@@ -77,9 +86,11 @@ int path_walk(const char *path, bool make, struct place *place) {
     if (strlen(path) > MAX_PATH_BYTES) return ENAMETOOLONG;
     int root = find_root(path, &rest);
     if (root < 0) return EINVAL;
+    bool is_root = strcmp(path, ".") == 0 || (path[0] == '/' && path[roots[root].length] == '\0');
+    int refusal = is_root ? 0 : check(rest);
+    if (refusal != 0) return refusal;
     place->folder = fcntl(roots[root].folder, F_DUPFD_CLOEXEC, 0);
     if (place->folder < 0) return errno;
-    bool is_root = strcmp(path, ".") == 0 || (path[0] == '/' && path[roots[root].length] == '\0');
     if (is_root) strcpy(place->name, ".");
     int error = is_root ? 0 : walk(rest, make, place);
     if (error != 0) place_close(place);
