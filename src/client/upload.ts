@@ -31,7 +31,16 @@ export async function upload(options: Upload): Promise<void> {
   const answered = Promise.withResolvers<IncomingMessage>();
   request.once("response", answered.resolve);
   request.once("error", answered.reject);
-  const source = Readable.from(options.body, { objectMode: false });
+  let bodyFailed = false;
+  async function* watched(): AsyncGenerator<Uint8Array> {
+    try {
+      yield* options.body;
+    } catch (error) {
+      bodyFailed = true;
+      throw error;
+    }
+  }
+  const source = Readable.from(watched(), { objectMode: false });
   const sent = pipeline(source, request, signal === undefined ? {} : { signal });
   sent.catch(answered.reject);
   try {
@@ -41,8 +50,7 @@ export async function upload(options: Upload): Promise<void> {
     if (status < 200 || status > 299) throw errorOf(status, reply, hub);
   } catch (error) {
     signal?.throwIfAborted();
-    if (source.errored === error) throw error;
-    throw isError(error) ? error : hubUnreachable(hub, error);
+    throw bodyFailed || isError(error) ? error : hubUnreachable(hub, error);
   } finally {
     source.destroy();
     request.destroy();

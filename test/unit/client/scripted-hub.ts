@@ -1,7 +1,8 @@
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 
-export type Handler = (request: IncomingMessage, response: ServerResponse) => void | Promise<void>;
+type Answer = (request: IncomingMessage, response: ServerResponse) => void;
+export type Handler = Answer | ((...from: Parameters<Answer>) => Promise<void>);
 
 export interface ScriptedHub extends AsyncDisposable {
   url: string;
@@ -30,7 +31,7 @@ export async function scriptedHub(...handlers: Handler[]): Promise<ScriptedHub> 
   };
 }
 
-export function json(status: number, body: unknown): Handler {
+export function json(status: number, body: unknown): Answer {
   return (request, response) => {
     request.resume();
     response.writeHead(status, { "content-type": "application/json" }).end(JSON.stringify(body));
@@ -38,10 +39,7 @@ export function json(status: number, body: unknown): Handler {
 }
 
 /** Sends `text` as an event stream; then ends it, or cuts the connection. */
-export function sse(
-  text: string,
-  options: { cut?: boolean; headers?: Record<string, string> } = {},
-): Handler {
+export function sse(text: string, options: { cut?: boolean; headers?: Record<string, string> } = {}): Answer {
   return (request, response) => {
     request.resume();
     response.writeHead(200, { "content-type": "text/event-stream", ...options.headers });
