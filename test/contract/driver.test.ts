@@ -70,7 +70,11 @@ function dockerBench(): Bench {
   const counted = Buffer.from(`${Array.from({ length: 400_000 }, (_, n) => n + 1).join("\n")}\n`);
   const shell = (script: string, ...args: string[]): string[] => ["sh", "-c", script, "sh", ...args];
   return {
-    open: (options) => createDockerDriver({ log: silentLog() }, { ...options, guestPath: docker.guestPath }),
+    open: (options) =>
+      createDockerDriver(
+        { log: silentLog() },
+        { ...options, ...docker.engineAt(), guestPath: docker.guestPath },
+      ),
     profile: async () => docker.smallProfile(await docker.testImage()),
     lose: async (_driver, id) => {
       await docker.rawEngine().getContainer(id).kill();

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { appendFile, copyFile, mkdtemp, rm } from "node:fs/promises";
-import { connect, createServer, type Socket } from "node:net";
+import { createServer, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Readable } from "node:stream";
@@ -19,7 +19,7 @@ const worker = `driver-test-${process.pid}`;
 const skip = await docker.requireEngine();
 
 function open(options: { dockerHost?: string; guestPath?: string; boot?: string } = {}): Driver {
-  const settings = { worker, boot: "boot", guestPath: docker.guestPath, ...options };
+  const settings = { worker, boot: "boot", guestPath: docker.guestPath, ...docker.engineAt(), ...options };
   return createDockerDriver({ log: silentLog() }, settings);
 }
 
@@ -72,7 +72,7 @@ class CutEngine implements AsyncDisposable {
       near.destroy();
       return;
     }
-    const far = connect("/var/run/docker.sock");
+    const far = docker.connectEngine();
     for (const [one, other] of [
       [near, far],
       [far, near],
@@ -207,7 +207,7 @@ describe("docker driver", { skip }, () => {
     const code = `
       import { createDockerDriver } from ${JSON.stringify(import.meta.resolve("../../src/sandbox/index.ts"))};
       import { silentLog } from ${JSON.stringify(import.meta.resolve("../../src/log.ts"))};
-      const driver = createDockerDriver({ log: silentLog() }, ${JSON.stringify({ worker, boot: "killed", guestPath: docker.guestPath })});
+      const driver = createDockerDriver({ log: silentLog() }, ${JSON.stringify({ worker, boot: "killed", guestPath: docker.guestPath, ...docker.engineAt() })});
       const sandbox = await driver.create({ profile: ${JSON.stringify(profile)}, lease: "lease", hosts: [] });
       await sandbox.guest.exec({ argv: ["sleep", "600"], env: {}, cwd: "/workspace", stdin: "none" });
       process.stdout.write(sandbox.id);

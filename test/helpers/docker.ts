@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
 import { existsSync } from "node:fs";
+import { connect, type Socket } from "node:net";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import Docker from "dockerode";
@@ -14,8 +15,18 @@ const repo = fileURLToPath(new URL("../..", import.meta.url));
 export const guestPath = `${repo}images/guest/build/guest`;
 export const probePath = `${repo}images/guest/build/probe`;
 
-export function dockerHost(): string | undefined {
-  return process.env["DOCKER_HOST"];
+/** Where the engine of these tests is, as the driver's option. */
+export function engineAt(): { dockerHost?: string } {
+  const dockerHost = process.env["DOCKER_HOST"];
+  return dockerHost === undefined ? {} : { dockerHost };
+}
+
+/** Opens a bare connection to the engine, for a go-between. */
+export function connectEngine(): Socket {
+  const url = new URL(process.env["DOCKER_HOST"] ?? "unix:///var/run/docker.sock");
+  return url.protocol === "unix:"
+    ? connect(url.pathname)
+    : connect({ host: url.hostname, port: Number(url.port) });
 }
 
 /** A client of the test's own, to look and to do harm with. */

@@ -67,7 +67,7 @@ export class Images {
 
   async #baseId(request: ImageRequest): Promise<string> {
     if (request.image === "scratch") return "scratch";
-    const subject = `image ${request.image} of profile ${request.profile}`;
+    const subject = `${request.image} of profile ${request.profile}`;
     const found = await engineCall(
       { operation: "image", subject },
       this.#engine.docker.getImage(request.image).inspect(),
@@ -75,7 +75,7 @@ export class Images {
     if (Object.keys(found.Config.Volumes ?? {}).length === 0) return found.Id;
     throw new SallyportError(
       "image_unavailable",
-      `${subject}: it declares volumes, which would be unlimited disk`,
+      `image ${subject}: it declares volumes, which would be unlimited disk`,
       {
         details: { image: request.image, profile: request.profile, fix: "name an image without VOLUME" },
       },

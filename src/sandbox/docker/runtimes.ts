@@ -9,11 +9,11 @@ export type Trial = (runtime: string) => Promise<void>;
 const inconclusive: readonly ErrorCode[] = ["engine_unavailable", "image_unavailable", "internal"];
 
 export class Runtimes {
-  readonly #engine: Engine;
+  readonly #engine: Pick<Engine, "readFacts">;
   readonly #trial: Trial;
   readonly #outcomes = new Map<string, Promise<void>>();
 
-  constructor(deps: { engine: Engine; trial: Trial }) {
+  constructor(deps: { engine: Pick<Engine, "readFacts">; trial: Trial }) {
     this.#engine = deps.engine;
     this.#trial = deps.trial;
   }

@@ -1,5 +1,5 @@
 /** One container as a sandbox: how it ended, what it uses, and its removal. */
-import { deferred, sleep } from "../../async/index.ts";
+import { deferred, withDeadline } from "../../async/index.ts";
 import type { Log } from "../../log.ts";
 import type { Guest, GuestLink, Sandbox, SandboxEnd, SandboxStats } from "../contract.ts";
 import type { Profile } from "../profile/index.ts";
@@ -19,8 +19,8 @@ export interface SandboxParts {
   release: () => void;
 }
 
-/** How long the engine may take to tell of an end that the guest's silence announced, in `ms` */
-const witnessMs = 2_000;
+/** How long a guest whose lifeline is cut may take to end and be removed by the engine, in `ms` */
+const lifelineMs = 1_000;
 /** Exit codes from here on are signals; the guest itself ends with smaller ones */
 const firstSignalCode = 128;
 
@@ -57,17 +57,17 @@ export class DockerSandbox implements Sandbox {
     return fate.oom;
   }
 
-  /** Kills and removes it; resolves once it is gone. A container that will not go is logged and left to the reaper. */
+  /** Ends and removes it; resolves once it is gone. A container that will not go is logged and left to the reaper. */
   async [Symbol.asyncDispose](): Promise<void> {
-    if (!this.#parts.fate.died.settled) this.#removedByUs = true;
+    const { fate, link } = this.#parts;
+    if (!fate.died.settled && !link.stream.destroyed) this.#removedByUs = true;
     await this.#remove();
   }
 
-  /** An end nobody asked for: the engine removes what ended by itself, we remove the rest. */
+  /** An end nobody asked for. */
   async #watch(): Promise<void> {
     const { fate, guest } = this.#parts;
     await Promise.race([fate.died.promise, guest.closed, this.#ended.promise]);
-    if (this.#removing === undefined) await Promise.race([fate.gone.promise, sleep(witnessMs)]);
     await this.#remove();
   }
 
@@ -78,12 +78,15 @@ export class DockerSandbox implements Sandbox {
 
   async #removeOnce(): Promise<void> {
     const { engine, fate, link, log, release } = this.#parts;
+    const gone = fate.gone.promise;
+    // a guest without its lifeline ends at once and the engine removes it, sooner than it would carry out a kill
+    link.stream.destroy();
+    await withDeadline(gone, lifelineMs, "the end of the guest").catch(() => undefined);
     try {
-      if (!fate.gone.settled) await removeContainer(engine, { container: this.id, gone: fate.gone.promise });
+      if (!fate.gone.settled) await removeContainer(engine, { container: this.id, gone });
     } catch (error) {
       log.error({ sandbox: this.id, err: error }, "sandbox not removed");
     }
-    link.stream.destroy();
     release();
     this.#ended.resolve(this.#end());
   }
