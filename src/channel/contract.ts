@@ -14,9 +14,9 @@ export interface Dialect<In, Accept> {
 export interface Channel<Out, In, Open, Accept> extends AsyncDisposable {
   /** address of the far end, for logs */
   readonly peer: string;
-  /** Queues a control message; a no-op once the channel is closed (the loss shows in `closed`). */
+  /** Queues a control message; a no-op once the channel is closed (the loss shows in `closed`). Throws `frame_too_large`. */
   send(message: Out): void;
-  /** Opens a stream towards the far end. Throws `channel_closed`. */
+  /** Opens a stream towards the far end. Throws `channel_closed`, or `capacity_exhausted` when too many are open. */
   open(meta: Open): OutgoingStream;
   /**
    * Starts delivery; called once. Messages come in order, one at a time; what arrived before is held for it. A handler that throws
@@ -38,7 +38,10 @@ export interface ChannelHandlers<In, Accept> {
 
 export interface OutgoingStream {
   readonly id: number;
-  /** Resolves once all of `bytes` fits the window and is queued for the wire; rejects with `stream_reset` or `channel_closed`. */
+  /**
+   * Resolves once all of `bytes` fits the window and is queued for the wire; rejects with `stream_reset` or `channel_closed`. The
+   * bytes must not be changed afterwards: they are copied only when their turn on the wire comes.
+   */
   write(bytes: Uint8Array): Promise<void>;
   /** No more data will come. */
   end(): void;
@@ -59,7 +62,8 @@ export interface IncomingStream<Accept> {
   readonly chunks: AsyncIterable<Uint8Array>;
   /** Tells the far end that `bytes` more are done with, and lets it send as many again. */
   grant(bytes: number): void;
-  /** Tells the far end that all of it arrived and is safe; resolves its `finished`. */
+  /** Tells the far end that all of it arrived and is safe; resolves its `finished`. Only after `chunks` has ended. */
   finish(): void;
+  /** Gives up the stream, telling the far end why. Each stream must be finished or reset, or it counts as open for ever. */
   reset(reason: SallyportError): void;
 }
