@@ -57,21 +57,15 @@ export async function buildPrograms(): Promise<void> {
   assert.ok(existsSync(guestPath) && existsSync(probePath), "the guest and the probe are built");
 }
 
-/** Name of an image with a shell, for tests: `TEST_IMAGE`, else the first of ours that is there. */
+/** Name of an image with a shell, for tests: `TEST_IMAGE`, else the base of ours. */
 export async function testImage(): Promise<string> {
-  const named = process.env["TEST_IMAGE"];
-  const wanted = named === undefined ? ["sallyport/base", "sallyport-dev/base"] : [named];
-  for (const image of wanted) {
-    const found = await rawEngine()
-      .getImage(image)
-      .inspect()
-      .then(
-        () => true,
-        () => false,
-      );
-    if (found) return image;
+  const image = process.env["TEST_IMAGE"] ?? "sallyport/base";
+  try {
+    await rawEngine().getImage(image).inspect();
+    return image;
+  } catch (error) {
+    throw new Error(`the image ${image} is not there: npm test builds it`, { cause: error });
   }
-  throw new Error(`none of the images ${wanted.join(", ")} is there: run npm test, which builds them`);
 }
 
 /** A small profile; `resources` replaces single limits. */
