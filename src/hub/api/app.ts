@@ -1,0 +1,131 @@
+/** The HTTP side of the hub: one place for what every request passes, one file per resource for the rest. */
+import { createHash, randomUUID } from "node:crypto";
+import swagger from "@fastify/swagger";
+import fastify, { type FastifyRequest, type FastifyServerFactory } from "fastify";
+import { jsonSchemaTransform } from "fastify-type-provider-zod";
+import type { ZodType } from "zod";
+import { SallyportError } from "../../errors.ts";
+import { issuesToError } from "../../protocol/index.ts";
+import { authenticate, requireScope } from "../auth/gate.ts";
+import { checkNames } from "../auth/origin.ts";
+import { artifactRoutes } from "./artifacts.ts";
+import type { Api, ApiContext } from "./context.ts";
+import { sendError } from "./errors.ts";
+import { eventRoutes } from "./events.ts";
+import { healthRoutes } from "./health.ts";
+import { jobRoutes } from "./jobs.ts";
+import { openapiRoutes } from "./openapi.ts";
+import { outputRoutes } from "./output.ts";
+import { profileRoutes } from "./profiles.ts";
+import { stdinRoutes } from "./stdin.ts";
+import { workerRoutes } from "./workers.ts";
+
+/** bytes of a JSON body: contents of files grow by a third in base64 */
+const bodyBytes = 96 * 2 ** 20;
+
+export interface ApiDeps {
+  context: ApiContext;
+  serverFactory: FastifyServerFactory;
+}
+
+export async function createApi({ context, serverFactory }: ApiDeps): Promise<Api> {
+  const { log } = context.hub;
+  const app: Api = fastify({
+    serverFactory,
+    bodyLimit: bodyBytes,
+    exposeHeadRoutes: false,
+    routerOptions: { maxParamLength: 4_096 },
+    requestIdHeader: false,
+    genReqId: (request) => requestId(request.headers["x-request-id"]),
+    frameworkErrors: (error, request, reply) => sendError(log, error, request, reply),
+  });
+  app.decorateRequest("identity", null);
+  app.decorateRequest("bodyDigest", "");
+  app.setValidatorCompiler<ZodType>(({ schema, httpPart }) => validator(schema, httpPart ?? "request"));
+  app.setSerializerCompiler(() => (data) => JSON.stringify(data));
+  app.setErrorHandler((error, request, reply) => sendError(log, error, request, reply));
+  app.setNotFoundHandler((request, reply) => sendError(log, pathUnknown(request), request, reply));
+  app.addHook("onRequest", async (request, reply) => {
+    void reply.header("x-request-id", request.id);
+    await letIn(context, request);
+  });
+  takeOnlyJson(app);
+  await app.register(swagger, {
+    openapi: {
+      openapi: "3.1.0",
+      info: { title: "Sallyport hub", version: "1" },
+      components: { securitySchemes: { key: { type: "http", scheme: "bearer" } } },
+      security: [{ key: [] }],
+    },
+    transform: jsonSchemaTransform,
+  });
+  for (const routes of resources) {
+    await app.register((scope, _options, done) => {
+      routes(scope.withTypeProvider(), context);
+      done();
+    });
+  }
+  await app.ready();
+  return app;
+}
+
+const resources: readonly ((app: Api, context: ApiContext) => void)[] = [
+  jobRoutes,
+  eventRoutes,
+  outputRoutes,
+  stdinRoutes,
+  artifactRoutes,
+  workerRoutes,
+  profileRoutes,
+  healthRoutes,
+  openapiRoutes,
+];
+
+/** Host and Origin first, so that a page or a rebound name learns nothing, not even whether a key is right. */
+async function letIn(context: ApiContext, request: FastifyRequest): Promise<void> {
+  checkNames({ host: request.headers.host, origin: request.headers.origin }, context.names);
+  const access = request.routeOptions.config?.access;
+  if (access === "open") return;
+  request.identity = await authenticate(context.keys, request.headers);
+  if (access !== undefined) requireScope(request.identity, ...access);
+}
+
+/** The id a caller chose, when it is a sane token. */
+function requestId(wanted: string | string[] | undefined): string {
+  return typeof wanted === "string" && /^[A-Za-z0-9._-]{1,64}$/.test(wanted) ? wanted : randomUUID();
+}
+
+function pathUnknown(request: FastifyRequest): SallyportError {
+  const path = request.url.split("?", 1)[0] ?? "";
+  return new SallyportError("path_unknown", `there is no ${request.method} ${path.slice(0, 200)}`, {
+    details: { fix: "see /openapi.json" },
+  });
+}
+
+function validator(schema: ZodType, httpPart: string): (data: unknown) => { value?: unknown; error?: Error } {
+  return (data) => {
+    const parsed = schema.safeParse(data);
+    if (parsed.success) return { value: parsed.data };
+    return { error: issuesToError(parsed.error, "request_invalid", httpPart) };
+  };
+}
+
+function takeOnlyJson(app: Api): void {
+  app.removeAllContentTypeParsers();
+  app.addContentTypeParser<Buffer>("application/json", { parseAs: "buffer" }, (request, body, done) => {
+    if (body.length === 0) {
+      done(null, undefined);
+      return;
+    }
+    request.bodyDigest = createHash("sha256").update(body).digest("base64url");
+    try {
+      done(null, JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(body)));
+    } catch (cause) {
+      const error = new SallyportError("request_invalid", "body: not valid JSON in UTF-8", {
+        details: { field: "body" },
+        cause,
+      });
+      done(error, undefined);
+    }
+  });
+}

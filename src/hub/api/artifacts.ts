@@ -1,0 +1,51 @@
+import { z } from "zod";
+import { SallyportError } from "../../errors.ts";
+import { findJob, type Api, type ApiContext } from "./context.ts";
+import { bodyOf } from "./streaming.ts";
+import { errorSchema } from "./views.ts";
+
+/** bytes read from the store at once */
+const stepBytes = 256 * 2 ** 10;
+
+export function artifactRoutes(app: Api, context: ApiContext): void {
+  app.get(
+    "/v1/jobs/:id/artifacts/*",
+    {
+      config: { access: ["jobs"] },
+      schema: {
+        summary: "A file the job left behind",
+        params: z.strictObject({ id: z.string(), "*": z.string() }),
+        response: { 200: z.unknown(), default: errorSchema },
+      },
+    },
+    async (request, reply) => {
+      const job = await findJob(context, request, request.params.id);
+      const path = request.params["*"];
+      const artifact = await context.hub.store.jobs.artifact(job.id, path);
+      if (artifact === null) {
+        throw new SallyportError(
+          "artifact_unknown",
+          `the job left no ${JSON.stringify(path.slice(0, 200))}`,
+          {
+            details: {
+              path: path.slice(0, 200),
+              known: job.result?.artifacts.map((entry) => entry.path) ?? [],
+            },
+          },
+        );
+      }
+      void reply.type("application/octet-stream").header("content-length", artifact.size);
+      const live = context.hub.live.open(job.id, "reader");
+      return reply.send(bodyOf(inSteps(artifact), live));
+    },
+  );
+}
+
+async function* inSteps(artifact: {
+  size: number;
+  read(from: number, to: number): Promise<Uint8Array>;
+}): AsyncGenerator<Uint8Array> {
+  for (let at = 0; at < artifact.size; at += stepBytes) {
+    yield await artifact.read(at, Math.min(at + stepBytes, artifact.size));
+  }
+}

@@ -1,0 +1,60 @@
+import type { FastifyInstance, FastifyRequest, RawServerDefault } from "fastify";
+import type { IncomingMessage, ServerResponse } from "node:http";
+import type { FastifyBaseLogger } from "fastify";
+import type { ZodTypeProvider } from "fastify-type-provider-zod";
+import { SallyportError } from "../../errors.ts";
+import type { JobRecord } from "../../store/index.ts";
+import type { KeyRing } from "../auth/key-ring.ts";
+import { hasScope, type Identity, type Scope } from "../auth/keys.ts";
+import type { OwnNames } from "../auth/origin.ts";
+import type { HubContext } from "../connections/context.ts";
+import { isJobId } from "../job-id.ts";
+
+declare module "fastify" {
+  interface FastifyContextConfig {
+    /** `open`: no key needed; else the key needs one of these scopes */
+    access?: "open" | readonly Scope[];
+  }
+  interface FastifyRequest {
+    /** set once the request is let in; null on open paths */
+    identity: Identity | null;
+    /** SHA-256 of the JSON body as it came; empty without one */
+    bodyDigest: string;
+  }
+}
+
+export type Api = FastifyInstance<
+  RawServerDefault,
+  IncomingMessage,
+  ServerResponse,
+  FastifyBaseLogger,
+  ZodTypeProvider
+>;
+
+/** What the routes work with. */
+export interface ApiContext {
+  readonly hub: HubContext;
+  readonly keys: KeyRing;
+  readonly names: OwnNames;
+  /** fires when the hub drains or stops: nothing is accepted any more, and who follows a job is let go */
+  readonly leaving: AbortSignal;
+}
+
+export function identityOf(request: FastifyRequest): Identity {
+  if (request.identity !== null) return request.identity;
+  throw new SallyportError("unauthenticated", "authorization: the request carries no key");
+}
+
+/** The job, when whoever asks may see it. Throws `job_unknown`. */
+export async function findJob(context: ApiContext, request: FastifyRequest, id: string): Promise<JobRecord> {
+  const identity = identityOf(request);
+  const job = isJobId(id) ? await context.hub.store.jobs.get(id) : null;
+  if (job === null || (job.tenant !== identity.tenant && !hasScope(identity, "admin"))) throw jobUnknown(id);
+  return job;
+}
+
+export function jobUnknown(id: string): SallyportError {
+  return new SallyportError("job_unknown", `there is no job ${JSON.stringify(id.slice(0, 64))}`, {
+    details: { job: id.slice(0, 64) },
+  });
+}

@@ -1,0 +1,52 @@
+import type { FastifyReply } from "fastify";
+import { z } from "zod";
+import { parseEventId } from "../live/event-id.ts";
+import { jobEvents } from "../live/job-events.ts";
+import { findJob, type Api, type ApiContext } from "./context.ts";
+import { readerSignal, sendEvents } from "./streaming.ts";
+import { errorSchema } from "./views.ts";
+
+export function eventRoutes(app: Api, context: ApiContext): void {
+  app.get(
+    "/v1/jobs/:id/events",
+    {
+      config: { access: ["jobs"] },
+      schema: {
+        summary: "What happens to a job, as server-sent events; resumes behind Last-Event-ID",
+        params: z.strictObject({ id: z.string() }),
+        querystring: z.strictObject({ lastEventId: z.string().max(64).optional() }),
+        response: { 200: z.string(), 204: z.null(), default: errorSchema },
+      },
+    },
+    async (request, reply) => {
+      const { id } = await findJob(context, request, request.params.id);
+      const header = request.headers["last-event-id"];
+      const lastEventId = (typeof header === "string" ? header : undefined) ?? request.query.lastEventId;
+      return await followJob(context, reply, { id, lastEventId, headers: {} });
+    },
+  );
+}
+
+export interface FollowRequest {
+  id: string;
+  lastEventId?: string | undefined;
+  headers: Record<string, string>;
+}
+
+/** Answers with the job's events; 204 when the client has seen the last. Throws `request_invalid` for an id that is none. */
+export async function followJob(
+  context: ApiContext,
+  reply: FastifyReply,
+  follow: FollowRequest,
+): Promise<FastifyReply> {
+  const { hub } = context;
+  const after = follow.lastEventId === undefined ? undefined : parseEventId(follow.lastEventId);
+  if (after?.ended === true) return reply.status(204).send();
+  using live = hub.live.open(follow.id, "reader");
+  using reader = readerSignal(reply, context.leaving);
+  const { signal } = reader;
+  const headers = { ...follow.headers, "x-job-id": follow.id };
+  const events = jobEvents({ job: live.job, log: hub.store.log }, after, signal);
+  await sendEvents({ reply, headers, signal, log: hub.log }, events);
+  return reply;
+}

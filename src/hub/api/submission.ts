@@ -1,0 +1,80 @@
+/** From a request's body to a queued job. */
+import { SallyportError } from "../../errors.ts";
+import { resolveJob, type ParsedJobRequest, type ProfileOffer } from "../../protocol/index.ts";
+import type { JobRecord } from "../../store/index.ts";
+import type { Identity } from "../auth/keys.ts";
+import type { HubContext } from "../connections/context.ts";
+import { newJobId } from "../job-id.ts";
+
+export interface Submission {
+  request: ParsedJobRequest;
+  identity: Identity;
+  idempotencyKey: string | null;
+  /** of the body as it came */
+  digest: string;
+}
+
+/**
+ * Queues the job, or finds the one submitted before under the same key. Throws `profile_unknown`, `profile_unusable`, `route_unknown`,
+ * what `resolveJob` throws, and what the store throws; then nothing was kept.
+ */
+export async function submitJob(
+  hub: HubContext,
+  submission: Submission,
+): Promise<{ job: JobRecord; created: boolean }> {
+  const { request, identity, idempotencyKey, digest } = submission;
+  const { spec, inputs } = resolveJob(request, await usableProfile(hub, request.profile));
+  checkRoutes(hub, request);
+  const now = Date.now();
+  const submitted = await hub.store.jobs.submit({
+    id: newJobId(now),
+    tenant: { id: identity.tenant, weight: identity.weight },
+    spec,
+    inputs,
+    idempotencyKey,
+    requestDigest: digest,
+    now,
+  });
+  if (submitted.created) hub.wake.because("job queued");
+  return submitted;
+}
+
+/** The profile as some worker serves it; one that is known from before when none is connected that has it. */
+async function usableProfile(hub: HubContext, name: string): Promise<ProfileOffer> {
+  const online = hub.registry.offersOf(name);
+  const offers = online.length > 0 ? online : await rememberedOffers(hub, name);
+  const usable = offers.find((offer) => offer.unusable === null);
+  if (usable !== undefined) return usable;
+  const [first] = offers;
+  if (first === undefined) throw await profileUnknown(hub, name);
+  const reason = first.unusable?.message ?? "no worker can serve it";
+  throw new SallyportError("profile_unusable", `profile: ${name} cannot be served: ${reason}`, {
+    details: { field: "profile", profile: name, reason: first.unusable },
+  });
+}
+
+async function rememberedOffers(hub: HubContext, name: string): Promise<ProfileOffer[]> {
+  const known = await hub.store.fleet.profiles();
+  return known.filter(({ offer }) => offer.name === name).map(({ offer }) => offer);
+}
+
+async function profileUnknown(hub: HubContext, name: string): Promise<SallyportError> {
+  const remembered = (await hub.store.fleet.profiles()).map(({ offer }) => offer.name);
+  const online = hub.registry.all().flatMap((connection) => [...connection.profiles.keys()]);
+  const known = [...new Set([...online, ...remembered])].sort();
+  const fix = known.length === 0 ? "start a worker that offers it" : `use one of: ${known.join(", ")}`;
+  return new SallyportError("profile_unknown", `profile: no worker ever offered ${JSON.stringify(name)}`, {
+    details: { field: "profile", known, fix },
+  });
+}
+
+function checkRoutes(hub: HubContext, request: ParsedJobRequest): void {
+  if (request.mcp.length === 0) return;
+  const routes = hub.registry.routes();
+  const at = request.mcp.findIndex(({ host }) => !routes.has(host));
+  if (at === -1) return;
+  const host = request.mcp[at]?.host ?? "";
+  throw new SallyportError("route_unknown", `mcp[${at}].host: no route to ${host}`, {
+    details: { field: `mcp[${at}].host`, host, known: [...routes].sort() },
+  });
+}

@@ -1,0 +1,131 @@
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import type { Stats } from "node:fs";
+import { SallyportError } from "../../errors.ts";
+import type { Log } from "../../log.ts";
+import { secureFolder, secureStats, writeSecurely } from "./safe-file.ts";
+import {
+  findIdentity,
+  keyRecord,
+  newKeyText,
+  parseKeyFile,
+  type Identity,
+  type KeyRecord,
+  type NewKey,
+} from "./keys.ts";
+
+export interface KeyRing {
+  /** Whose key `text` is; undefined when nobody's, or revoked. */
+  identify(text: string): Promise<Identity | undefined>;
+  /** Adds a key and returns its text, which is kept nowhere. */
+  addKey(key: NewKey): Promise<string>;
+}
+
+export interface KeyRingOptions {
+  /** state folder: holds `keys.json`, and after a first start `admin.key` and `worker.token` */
+  dir: string;
+  /** how long a look at the file's age is trusted, in `ms`; default 1000 */
+  recheckMs?: number;
+}
+
+const firstKeys: readonly { file: string; key: NewKey }[] = [
+  { file: "admin.key", key: { name: "admin", tenant: "default", weight: 1, scopes: ["admin"] } },
+  { file: "worker.token", key: { name: "worker", tenant: "default", weight: 1, scopes: ["worker"] } },
+];
+
+/**
+ * Opens the keys of a state folder, making an admin key and a worker token in an empty one. Throws `config_invalid` naming the
+ * file and the fix when a file is malformed, or open to other users.
+ */
+export async function openKeyRing(deps: { log: Log }, options: KeyRingOptions): Promise<KeyRing> {
+  await secureFolder(options.dir);
+  for (const { file } of firstKeys) await secureStats(join(options.dir, file));
+  const path = join(options.dir, "keys.json");
+  const stats = (await secureStats(path)) ?? (await makeFirstKeys(options.dir, path));
+  const keys = parseKeyFile(path, await readFile(path, "utf8"));
+  return new FileKeyRing(deps, { path, recheckMs: options.recheckMs ?? 1_000, keys, stats });
+}
+
+/** `keys.json` comes last: when it exists the first start is complete. */
+async function makeFirstKeys(dir: string, path: string): Promise<Stats> {
+  const records: KeyRecord[] = [];
+  for (const { file, key } of firstKeys) {
+    const text = newKeyText();
+    await writeSecurely(join(dir, file), `${text}\n`);
+    records.push(keyRecord(key, text, new Date()));
+  }
+  await writeSecurely(path, keyFileText(records));
+  const stats = await secureStats(path);
+  if (stats === null) throw new SallyportError("config_invalid", `${path} vanished while it was made`);
+  return stats;
+}
+
+function keyFileText(keys: readonly KeyRecord[]): string {
+  return `${JSON.stringify({ keys }, null, 2)}\n`;
+}
+
+interface FileKeyRingOptions {
+  path: string;
+  recheckMs: number;
+  keys: KeyRecord[];
+  stats: Stats;
+}
+
+class FileKeyRing implements KeyRing {
+  readonly #log: Log;
+  readonly #path: string;
+  readonly #recheckMs: number;
+  #keys: KeyRecord[];
+  #version: string;
+  #checkedAt = performance.now();
+  #checking: Promise<void> | undefined;
+
+  constructor(deps: { log: Log }, options: FileKeyRingOptions) {
+    this.#log = deps.log;
+    this.#path = options.path;
+    this.#recheckMs = options.recheckMs;
+    this.#keys = options.keys;
+    this.#version = versionOf(options.stats);
+  }
+
+  async identify(text: string): Promise<Identity | undefined> {
+    if (performance.now() - this.#checkedAt >= this.#recheckMs) {
+      this.#checking ??= this.#reread().finally(() => (this.#checking = undefined));
+      await this.#checking;
+    }
+    return findIdentity(this.#keys, text);
+  }
+
+  async addKey(key: NewKey): Promise<string> {
+    const text = newKeyText();
+    const current = parseKeyFile(this.#path, await readFile(this.#path, "utf8"));
+    if (current.some((known) => known.name === key.name && known.revokedAt === null)) {
+      throw new SallyportError("request_invalid", `name: a key named ${JSON.stringify(key.name)} exists`, {
+        details: { field: "name", fix: "choose another name, or revoke that key first" },
+      });
+    }
+    const keys = [...current, keyRecord(key, text, new Date())];
+    await writeSecurely(this.#path, keyFileText(keys));
+    this.#keys = keys;
+    return text;
+  }
+
+  /** A file that cannot be used keeps the keys read before it, so a slip of the editor locks nobody out. */
+  async #reread(): Promise<void> {
+    this.#checkedAt = performance.now();
+    try {
+      const stats = await secureStats(this.#path);
+      const version = stats === null ? "missing" : versionOf(stats);
+      if (version === this.#version) return;
+      this.#version = version;
+      this.#keys = parseKeyFile(this.#path, await readFile(this.#path, "utf8"));
+      this.#log.info({ file: this.#path, keys: this.#keys.length }, "keys read again");
+    } catch (error) {
+      this.#log.error({ file: this.#path, err: error }, "keys not usable, keeping those read before");
+    }
+  }
+}
+
+function versionOf(stats: Stats): string {
+  return `${stats.ino}:${stats.size}:${stats.mtimeMs}:${stats.ctimeMs}`;
+}

@@ -1,0 +1,21 @@
+import type { Log } from "../../log.ts";
+import type { Intervals } from "../../protocol/index.ts";
+import type { Store } from "../../store/index.ts";
+import type { Wake } from "../dispatch/wake.ts";
+import type { LiveJobs } from "../live/live-jobs.ts";
+import type { HubMetrics } from "../metrics.ts";
+import type { Tasks } from "../tasks.ts";
+import type { WorkerRegistry } from "./registry.ts";
+
+/** What everything that talks to workers shares. */
+export interface HubContext {
+  readonly hubId: string;
+  readonly intervals: Readonly<Intervals>;
+  readonly store: Store;
+  readonly live: LiveJobs;
+  readonly registry: WorkerRegistry;
+  readonly wake: Wake;
+  readonly metrics: HubMetrics;
+  readonly tasks: Tasks;
+  readonly log: Log;
+}

@@ -1,0 +1,26 @@
+import { sendInputs } from "../inputs.ts";
+import { refOf } from "../registry.ts";
+import { tellSuperseded } from "../superseded.ts";
+import type { Handler } from "./handler.ts";
+
+/** The worker took an offer. When it was taken back meanwhile the worker is told so. */
+export const onAccept: Handler<"offer.accept"> = async (context, connection, message) => {
+  const lease = refOf(message);
+  const pending = connection.takeOffer(lease);
+  if (pending === undefined) {
+    if (connection.heldUnder(lease) === undefined) tellSuperseded(context, connection, lease, message.type);
+    return;
+  }
+  const job = connection.hold(pending.claim);
+  context.metrics.offerAnswered("accepted", performance.now() - pending.sentAt);
+  if (pending.claim.hasInputs) context.tasks.start("inputs", () => sendInputs(context, connection, job));
+  if ((await job.record(() => context.store.leases.accept(lease, Date.now()))) === "superseded") {
+    tellSuperseded(context, connection, lease, message.type);
+    return;
+  }
+  context.live.touch(lease.lease);
+  if (connection.cancelled.has(lease.lease)) {
+    const { graceMs } = context.intervals;
+    connection.channel.send({ type: "lease.cancel", ...lease, reason: "cancelled", graceMs });
+  }
+};

@@ -1,0 +1,64 @@
+import type { HubChannel } from "../../channel/index.ts";
+import { SallyportError } from "../../errors.ts";
+import { protocolVersions, type LeaseRef, type Verdict } from "../../protocol/index.ts";
+import type { HubContext } from "./context.ts";
+import type { Message } from "./handlers/handler.ts";
+import { sendInputs } from "./inputs.ts";
+import { refOf } from "./registry.ts";
+import { WorkerConnection } from "./worker-connection.ts";
+
+/**
+ * Answers `hello`: settles what becomes of the leases the worker came with, and welcomes it. Throws `protocol_unsupported`, or what
+ * the store throws.
+ */
+export async function handshake(
+  context: HubContext,
+  channel: HubChannel,
+  hello: Message<"hello">,
+): Promise<WorkerConnection> {
+  const protocol = negotiate(hello.protocol);
+  const { store, intervals, hubId } = context;
+  const now = Date.now();
+  const { id, verdicts } = await store.leases.openSession({
+    workerId: hello.workerId,
+    bootId: hello.bootId,
+    hubId,
+    held: hello.leases,
+    leaseUntil: now + intervals.leaseMs,
+    now,
+  });
+  const connection = new WorkerConnection(
+    { channel, log: context.log },
+    { hello, sessionId: id, suspectMs: intervals.suspectMs },
+  );
+  await Promise.all(verdicts.map((verdict) => takeUp(context, connection, verdict)));
+  channel.send({ type: "welcome", protocol, hubId, session: id, intervals, verdicts });
+  return connection;
+}
+
+/** The highest version both speak. */
+function negotiate(theirs: { min: number; max: number }): number {
+  const version = Math.min(theirs.max, protocolVersions.max);
+  if (version >= Math.max(theirs.min, protocolVersions.min)) return version;
+  const { min, max } = protocolVersions;
+  throw new SallyportError(
+    "protocol_unsupported",
+    `protocol: the worker speaks ${theirs.min} to ${theirs.max}, this hub ${min} to ${max}`,
+    { details: { field: "protocol", theirs, ours: { min, max }, fix: "upgrade the older of the two" } },
+  );
+}
+
+/** A lease that goes on is held by the new connection, with its deadline and whatever it still needs. */
+async function takeUp(context: HubContext, connection: WorkerConnection, verdict: Verdict): Promise<void> {
+  context.live.touch(verdict.lease);
+  const lease: LeaseRef = refOf(verdict);
+  const record = verdict.verdict === "continue" ? await context.store.jobs.get(lease.lease) : null;
+  if (record === null) return;
+  const job = connection.hold({ lease, spec: record.spec });
+  const startedAt = record.attempts.find((entry) => entry.attempt === lease.attempt)?.startedAt ?? null;
+  if (startedAt !== null) {
+    job.deadlineAt = startedAt + record.spec.timeoutMs + context.intervals.graceMs;
+  } else if (job.hasInputs) {
+    context.tasks.start("inputs", () => sendInputs(context, connection, job));
+  }
+}

@@ -1,0 +1,52 @@
+import { SallyportError } from "../../errors.ts";
+import type { JobSpec, LeaseRef } from "../../protocol/index.ts";
+import type { Claim } from "../../store/index.ts";
+import { persist } from "./persist.ts";
+import type { StdinFeed } from "./stdin.ts";
+
+/** A job one connected worker runs. */
+export class HeldJob {
+  readonly lease: LeaseRef;
+  readonly spec: JobSpec;
+  /** wall clock `ms` by which the job must have ended by itself; null before its command runs */
+  deadlineAt: number | null = null;
+  /** the worker was told that the deadline passed */
+  overdue = false;
+  stdin: StdinFeed | undefined;
+  readonly #over = new AbortController();
+  #last: Promise<unknown> = Promise.resolve();
+
+  constructor(claim: Pick<Claim, "lease" | "spec">) {
+    this.lease = claim.lease;
+    this.spec = claim.spec;
+  }
+
+  get jobId(): string {
+    return this.lease.lease;
+  }
+
+  /** fires when this worker no longer holds the job through this connection */
+  get ended(): AbortSignal {
+    return this.#over.signal;
+  }
+
+  end(reason: SallyportError): void {
+    this.#over.abort(reason);
+  }
+
+  /** True when the worker is sent contents of files or stdin text. */
+  get hasInputs(): boolean {
+    const { files, stdin } = this.spec;
+    return files.some((file) => file.size > 0) || (stdin.mode === "text" && stdin.size > 0);
+  }
+
+  /**
+   * Writes what the worker said of this job once everything it said before is on disk. While the store is in trouble it is tried
+   * again, until the worker no longer holds the job.
+   */
+  record<T>(write: () => Promise<T>): Promise<T> {
+    const turn = this.#last.then(() => persist(write, this.ended));
+    this.#last = turn.catch(() => undefined);
+    return turn;
+  }
+}

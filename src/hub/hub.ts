@@ -1,0 +1,202 @@
+import { randomUUID } from "node:crypto";
+import type { IncomingMessage } from "node:http";
+import type { AddressInfo } from "node:net";
+import { deadlineSignal } from "../async/index.ts";
+import { ChannelAcceptor, hubDialect, type HubChannel } from "../channel/index.ts";
+import { SallyportError } from "../errors.ts";
+import type { Log } from "../log.ts";
+import type { HubMessage, HubStream, WorkerMessage, WorkerStream } from "../protocol/index.ts";
+import type { Store } from "../store/index.ts";
+import { createApi } from "./api/app.ts";
+import type { Api } from "./api/context.ts";
+import { authenticate, requireScope } from "./auth/gate.ts";
+import type { KeyRing } from "./auth/key-ring.ts";
+import type { Identity } from "./auth/keys.ts";
+import { checkNames, type OwnNames } from "./auth/origin.ts";
+import type { HubContext } from "./connections/context.ts";
+import { WorkerRegistry } from "./connections/registry.ts";
+import { serveWorker } from "./connections/serve.ts";
+import { dispatchLoop } from "./dispatch/dispatcher.ts";
+import { Wake } from "./dispatch/wake.ts";
+import { expiryLoop } from "./expiry.ts";
+import { Listener } from "./listener.ts";
+import { LiveJobs } from "./live/live-jobs.ts";
+import { HubMetrics } from "./metrics.ts";
+import { defaultRetentionMs, intervalsWith, type HubOptions } from "./options.ts";
+import { Tasks } from "./tasks.ts";
+import { timedStore } from "./timed-store.ts";
+
+export interface HubDeps {
+  /** stays the caller's to dispose, after the hub */
+  store: Store;
+  log: Log;
+  keys: KeyRing;
+}
+
+export interface Hub extends AsyncDisposable {
+  readonly url: string;
+  readonly id: string;
+  /** Takes nothing new, sends workers elsewhere, and resolves once every reply is out, at the latest after `deadlineMs`. */
+  drain(deadlineMs: number): Promise<void>;
+  /** Cuts every connection at once, as a crash would. */
+  abort(reason: SallyportError): void;
+}
+
+type Acceptor = ChannelAcceptor<Identity, HubMessage, WorkerMessage, HubStream, WorkerStream>;
+
+/** Listens and serves until disposed. Throws `config_invalid` when it cannot listen there. */
+export async function createHub(deps: HubDeps, options: HubOptions): Promise<Hub> {
+  const context = makeContext(deps, options);
+  const names: OwnNames = { boundHost: options.host, publicHosts: options.publicHosts ?? [] };
+  const leaving = new AbortController();
+  let listener: Listener | undefined;
+  const api = await createApi({
+    context: { hub: context, keys: deps.keys, names, leaving: leaving.signal },
+    serverFactory: (handler) => {
+      listener = new Listener(handler, { tls: options.tls });
+      return listener.server;
+    },
+  });
+  if (listener === undefined) throw new SallyportError("internal", "the API made no server");
+  const url = await listen(api, options);
+  context.log.info({ url }, "hub listens");
+  return new RunningHub({ context, api, listener, keys: deps.keys }, { url, names, leaving, options });
+}
+
+function makeContext(deps: HubDeps, options: HubOptions): HubContext {
+  const metrics = new HubMetrics();
+  const hubId = `hub-${randomUUID()}`;
+  const log = deps.log.child({ hubId });
+  const store = timedStore(deps.store, (operation, ms) => {
+    metrics.storeSeconds.observe({ operation }, ms / 1_000);
+  });
+  return {
+    hubId,
+    intervals: intervalsWith(options.intervals),
+    store,
+    live: new LiveJobs({ jobs: store.jobs }),
+    registry: new WorkerRegistry(),
+    wake: new Wake((reason) => metrics.wakes.inc({ reason })),
+    metrics,
+    tasks: new Tasks({ log }),
+    log,
+  };
+}
+
+async function listen(api: Api, { host, port, tls }: HubOptions): Promise<string> {
+  try {
+    await api.listen({ host, port });
+  } catch (cause) {
+    const why = cause instanceof Error && "code" in cause ? String(cause.code) : String(cause);
+    throw new SallyportError("config_invalid", `listen: cannot listen on ${host} port ${port}: ${why}`, {
+      details: { field: "listen", fix: "choose another port, or an address of this host" },
+      cause,
+    });
+  }
+  const bound = api.server.address() as AddressInfo;
+  const name = bound.family === "IPv6" ? `[${bound.address}]` : bound.address;
+  return `${tls === undefined ? "http" : "https"}://${name}:${bound.port}`;
+}
+
+interface RunningDeps {
+  context: HubContext;
+  api: Api;
+  listener: Listener;
+  keys: KeyRing;
+}
+
+interface RunningOptions {
+  url: string;
+  names: OwnNames;
+  leaving: AbortController;
+  options: HubOptions;
+}
+
+class RunningHub implements Hub {
+  readonly url: string;
+  readonly id: string;
+  readonly #context: HubContext;
+  readonly #api: Api;
+  readonly #listener: Listener;
+  readonly #leaving: AbortController;
+  readonly #channels = new Set<HubChannel>();
+  readonly #stopped = new AbortController();
+  readonly #acceptor: Acceptor;
+  #disposing: Promise<void> | undefined;
+
+  constructor(deps: RunningDeps, { url, names, leaving, options }: RunningOptions) {
+    this.url = url;
+    this.id = deps.context.hubId;
+    this.#context = deps.context;
+    this.#api = deps.api;
+    this.#listener = deps.listener;
+    this.#leaving = leaving;
+    const { log, tasks } = deps.context;
+    this.#acceptor = new ChannelAcceptor({
+      server: deps.listener.server,
+      dialect: hubDialect,
+      log,
+      authorize: (request) => this.#authorize(request, deps.keys, names),
+      onChannel: (channel) => this.#serve(channel),
+    });
+    const retentionMs = options.retentionMs ?? defaultRetentionMs;
+    tasks.start("dispatch", () => dispatchLoop(this.#context, this.#stopped.signal));
+    tasks.start("expiry", () => expiryLoop(this.#context, { retentionMs }, this.#stopped.signal));
+  }
+
+  async drain(deadlineMs: number): Promise<void> {
+    using deadline = deadlineSignal(deadlineMs, "draining the hub");
+    this.#leaving.abort(new SallyportError("hub_draining", "this hub is about to stop"));
+    for (const channel of this.#channels) channel.send({ type: "go-away", deadlineMs });
+    try {
+      await this.#listener.idle(deadline.signal);
+    } catch (error) {
+      this.#context.log.warn({ err: error }, "hub drained up to its deadline, replies are cut");
+    }
+  }
+
+  abort(reason: SallyportError): void {
+    this.#leaving.abort(reason);
+    this.#stopped.abort(reason);
+    for (const channel of this.#channels) channel.abort(reason);
+    this.#listener.server.closeAllConnections();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#disposing ??= this.#dispose();
+    await this.#disposing;
+  }
+
+  async #dispose(): Promise<void> {
+    const reason = new SallyportError("shutting_down", "the hub stops");
+    this.#leaving.abort(reason);
+    this.#stopped.abort(reason);
+    await this.#acceptor[Symbol.asyncDispose]();
+    this.#listener.server.closeAllConnections();
+    await this.#api.close();
+    await this.#context.tasks.settle();
+    this.#context.metrics[Symbol.dispose]();
+    this.#context.log.info("hub stopped");
+  }
+
+  async #authorize(request: IncomingMessage, keys: KeyRing, names: OwnNames): Promise<Identity> {
+    checkNames({ host: request.headers.host, origin: request.headers.origin }, names);
+    const identity = await authenticate(keys, request.headers);
+    requireScope(identity, "worker", "connector");
+    if (this.#leaving.signal.aborted) {
+      throw new SallyportError("hub_draining", "this hub takes no more workers, it is about to stop");
+    }
+    return identity;
+  }
+
+  #serve(channel: HubChannel): void {
+    this.#channels.add(channel);
+    this.#context.tasks.start("worker connection", async () => {
+      try {
+        await serveWorker(this.#context, channel);
+      } finally {
+        this.#channels.delete(channel);
+      }
+    });
+  }
+}

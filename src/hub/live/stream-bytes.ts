@@ -1,0 +1,103 @@
+/** What a job printed on one of its streams, byte for byte. */
+import { abortable } from "../../async/index.ts";
+import { RecordReader, type PlacedRecord } from "../../protocol/index.ts";
+import type { JobRecord, LogChunk } from "../../store/index.ts";
+import type { EventSource } from "./job-events.ts";
+import { LogCursor } from "./log-cursor.ts";
+
+export type StreamName = "stdout" | "stderr";
+
+/** Half-open range of one stream of one attempt. */
+export interface StreamRange {
+  attempt: number;
+  stream: StreamName;
+  from: number;
+  to: number;
+}
+
+/** The range as it is stored; ends early when the log does. */
+export async function* storedBytes(source: EventSource, range: StreamRange): AsyncGenerator<Uint8Array> {
+  const { attempt, stream, from, to } = range;
+  if (from >= to) return;
+  let left = to - from;
+  let chunk = await source.log.locate(source.job.id, attempt, stream, from);
+  while (chunk !== null) {
+    for (const piece of recordsOf(chunk).map((record) => pieceOf(record, range))) {
+      if (piece.length > 0) yield piece;
+      left -= piece.length;
+    }
+    if (left <= 0) return;
+    const next: LogChunk[] = await source.log.read(source.job.id, attempt, chunk.to, 1);
+    chunk = next[0] ?? null;
+  }
+}
+
+export interface FollowOptions {
+  stream: StreamName;
+  /** first byte wanted */
+  from: number;
+  /** one attempt only; without it the latest, and those that follow */
+  attempt: number | undefined;
+}
+
+/** The stream from `from` on, as it grows, until the job (or the attempt asked for) is over. */
+export async function* followedBytes(
+  source: EventSource,
+  options: FollowOptions,
+  signal: AbortSignal,
+): AsyncGenerator<Uint8Array> {
+  let { from } = options;
+  let attempt = await attemptFrom(source, options.attempt ?? latest(await source.job.record()), signal);
+  while (attempt !== undefined) {
+    const range = { attempt, stream: options.stream, from, to: Number.MAX_SAFE_INTEGER };
+    const cursor = new LogCursor(source, { attempt, position: await positionOf(source, range) });
+    for (let records = await cursor.next(signal); records !== null; records = await cursor.next(signal)) {
+      for (const piece of records.map((record) => pieceOf(record, range))) if (piece.length > 0) yield piece;
+    }
+    if (options.attempt !== undefined) return;
+    from = 0;
+    attempt = await attemptFrom(source, attempt + 1, signal);
+  }
+}
+
+function latest(job: JobRecord | null): number {
+  return job?.attempts.at(-1)?.attempt ?? 1;
+}
+
+/** Number of the first attempt from `attempt` on; undefined when the job ended without. */
+async function attemptFrom(
+  source: EventSource,
+  attempt: number,
+  signal: AbortSignal,
+): Promise<number | undefined> {
+  for (;;) {
+    const changed = source.job.changed.wait();
+    const record = await source.job.record();
+    const found = record?.attempts.find((entry) => entry.attempt >= attempt);
+    if (found !== undefined || record === null || record.result !== null) return found?.attempt;
+    await abortable(changed, signal);
+  }
+}
+
+/** Where in the log to begin; the log's start when that byte is not stored yet. */
+async function positionOf(source: EventSource, range: StreamRange): Promise<number> {
+  if (range.from === 0) return 0;
+  const chunk = await source.log.locate(source.job.id, range.attempt, range.stream, range.from);
+  return chunk?.from ?? 0;
+}
+
+function recordsOf(chunk: LogChunk): PlacedRecord[] {
+  const start = {
+    position: chunk.from,
+    stdoutBytes: chunk.stdoutBefore,
+    stderrBytes: chunk.stderrBefore,
+  };
+  return new RecordReader(start).push(chunk.bytes);
+}
+
+/** The part of a record that lies in the range; empty for records of anything else. */
+function pieceOf(record: PlacedRecord, range: StreamRange): Uint8Array {
+  if (record.kind !== range.stream || record.offset === null) return new Uint8Array();
+  const { offset, bytes } = record;
+  return bytes.subarray(Math.max(0, range.from - offset), Math.max(0, range.to - offset));
+}

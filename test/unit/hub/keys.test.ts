@@ -1,0 +1,99 @@
+import assert from "node:assert/strict";
+import { chmod, mkdtemp, readFile, rm, stat, symlink, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { test, type TestContext } from "node:test";
+import { isError } from "../../../src/errors.ts";
+import { openKeyRing } from "../../../src/hub/index.ts";
+import { silentLog } from "../../../src/log.ts";
+
+const log = silentLog();
+
+async function folder(context: TestContext): Promise<string> {
+  const dir = await mkdtemp(join(tmpdir(), "sallyport-keys-"));
+  context.after(() => rm(dir, { recursive: true, force: true }));
+  return dir;
+}
+
+const refused =
+  (file: string) =>
+  (error: unknown): boolean =>
+    isError(error, "config_invalid") && error.message.includes(file) && error.details["fix"] !== undefined;
+
+test("a first start makes an admin key and a worker token, readable by their owner only, and keeps digests", async (t) => {
+  const dir = await folder(t);
+  const ring = await openKeyRing({ log }, { dir });
+  const files = ["keys.json", "admin.key", "worker.token"];
+  for (const file of files) assert.equal((await stat(join(dir, file))).mode & 0o777, 0o600, file);
+  const admin = (await readFile(join(dir, "admin.key"), "utf8")).trim();
+  const worker = (await readFile(join(dir, "worker.token"), "utf8")).trim();
+  assert.match(admin, /^sp_[A-Za-z0-9_-]{43}$/);
+  assert.deepEqual((await ring.identify(admin))?.scopes, ["admin"]);
+  assert.deepEqual((await ring.identify(worker))?.scopes, ["worker"]);
+  const kept = await readFile(join(dir, "keys.json"), "utf8");
+  assert.ok(!kept.includes(admin) && !kept.includes(worker));
+});
+
+test("a second start keeps the keys", async (t) => {
+  const dir = await folder(t);
+  await openKeyRing({ log }, { dir });
+  const admin = (await readFile(join(dir, "admin.key"), "utf8")).trim();
+  const again = await openKeyRing({ log }, { dir });
+  assert.equal((await again.identify(admin))?.name, "admin");
+  assert.equal(await again.identify(`${admin}x`), undefined);
+  assert.equal(await again.identify(""), undefined);
+});
+
+for (const file of ["keys.json", "admin.key", "worker.token"]) {
+  test(`${file} open to other users is refused, naming it and the fix`, async (t) => {
+    const dir = await folder(t);
+    await openKeyRing({ log }, { dir });
+    await chmod(join(dir, file), 0o640);
+    await assert.rejects(openKeyRing({ log }, { dir }), refused(file));
+  });
+}
+
+test("a link in place of the keys is refused", async (t) => {
+  const dir = await folder(t);
+  const elsewhere = join(dir, "elsewhere");
+  await writeFile(elsewhere, '{"keys":[]}', { mode: 0o600 });
+  await symlink(elsewhere, join(dir, "keys.json"));
+  await assert.rejects(openKeyRing({ log }, { dir }), refused("keys.json"));
+});
+
+test("a folder other users can write to is refused", async (t) => {
+  const dir = await folder(t);
+  await chmod(dir, 0o777);
+  await assert.rejects(openKeyRing({ log }, { dir }), refused(dir));
+});
+
+test("a malformed key file is refused, naming the field", async (t) => {
+  const dir = await folder(t);
+  await writeFile(join(dir, "keys.json"), '{"keys":[{"name":"a"}]}', { mode: 0o600 });
+  await assert.rejects(
+    openKeyRing({ log }, { dir }),
+    (error) => isError(error, "config_invalid") && error.message.includes("keys[0].tenant"),
+  );
+});
+
+test("a changed file counts at the next request, a broken one does not", async (t) => {
+  const dir = await folder(t);
+  const ring = await openKeyRing({ log }, { dir, recheckMs: 0 });
+  const admin = (await readFile(join(dir, "admin.key"), "utf8")).trim();
+  const path = join(dir, "keys.json");
+  const good = await readFile(path, "utf8");
+  await writeFile(path, "{");
+  assert.equal((await ring.identify(admin))?.name, "admin");
+  await writeFile(path, good.replaceAll('"revokedAt": null', '"revokedAt": "2026-01-01T00:00:00Z"'));
+  assert.equal(await ring.identify(admin), undefined);
+});
+
+test("an added key works at once and after a restart; its name is taken then", async (t) => {
+  const dir = await folder(t);
+  const ring = await openKeyRing({ log }, { dir });
+  const key = { name: "ci", tenant: "blue", weight: 2, scopes: ["jobs"] as const };
+  const text = await ring.addKey(key);
+  assert.deepEqual(await ring.identify(text), { ...key, scopes: ["jobs"] });
+  assert.deepEqual(await (await openKeyRing({ log }, { dir })).identify(text), { ...key, scopes: ["jobs"] });
+  await assert.rejects(ring.addKey(key), (error) => isError(error, "request_invalid"));
+});
