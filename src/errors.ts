@@ -51,6 +51,7 @@ export const errorCodes = {
   path_unknown: rule("not_found"),
   idempotency_mismatch: rule("conflict"),
   stdin_closed: rule("conflict"),
+  stdin_busy: rule("conflict", true),
   state_in_use: rule("conflict"),
   queue_full: rule("exhausted", true),
 
