@@ -15,6 +15,7 @@ const commands: Record<string, () => Promise<Register>> = {
   profiles: async () => (await import("./commands/profiles.ts")).registerProfiles,
   keys: async () => (await import("./commands/keys.ts")).registerKeys,
   doctor: async () => (await import("./commands/doctor.ts")).registerDoctor,
+  demo: async () => (await import("./commands/demo.ts")).registerDemo,
   dev: async () => (await import("./commands/dev.ts")).registerDev,
   hub: async () => (await import("./commands/hub.ts")).registerHub,
   worker: async () => (await import("./commands/worker.ts")).registerWorker,

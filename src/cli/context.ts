@@ -8,7 +8,7 @@ import type {
   SandboxSettings,
   WorkerSettings,
 } from "../config/index.ts";
-import type { ProbeReport } from "../sandbox/index.ts";
+import type { ProbeReport, SandboxInfo } from "../sandbox/index.ts";
 import type { Output } from "./output.ts";
 
 /** Told each SIGINT and SIGTERM, with how many came so far; nobody listening means the default, which is to die. */
@@ -44,6 +44,8 @@ export interface Roles {
   worker(settings: WorkerSettings): Promise<number>;
   dev(settings: DevSettings): Promise<number>;
   probe(settings: SandboxSettings): Promise<ProbeReport>;
+  /** Sandboxes the engine of this host still holds for a worker */
+  sandboxesOf(workerId: string): Promise<readonly SandboxInfo[]>;
   keys(stateDir: string): Promise<Keys>;
 }
 

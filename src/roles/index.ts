@@ -1,6 +1,6 @@
 /** The object graph of each role, built by hand. A role's parts are loaded only when it runs. */
 import type { DevSettings, HubSettings, SandboxSettings, WorkerSettings } from "../config/index.ts";
-import type { ProbeReport } from "../sandbox/index.ts";
+import type { ProbeReport, SandboxInfo } from "../sandbox/index.ts";
 import type { StateKeys } from "./keys.ts";
 import type { RoleHost } from "./life.ts";
 
@@ -13,6 +13,8 @@ export interface Roles {
   worker(settings: WorkerSettings): Promise<number>;
   dev(settings: DevSettings): Promise<number>;
   probe(settings: SandboxSettings): Promise<ProbeReport>;
+  /** Sandboxes the engine of this host still holds for a worker */
+  sandboxesOf(workerId: string): Promise<SandboxInfo[]>;
   keys(stateDir: string): Promise<StateKeys>;
 }
 
@@ -22,6 +24,7 @@ export function createRoles(host: RoleHost): Roles {
     worker: async (settings) => (await import("./worker.ts")).runWorker(settings, host),
     dev: async (settings) => (await import("./dev.ts")).runDev(settings, host),
     probe: async (settings) => (await import("./doctor.ts")).probeHost(settings),
+    sandboxesOf: async (workerId) => (await import("./doctor.ts")).sandboxesOf(workerId),
     keys: async (stateDir) => (await import("./keys.ts")).openKeys(stateDir),
   };
 }

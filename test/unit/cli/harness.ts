@@ -46,7 +46,15 @@ export function cli(options: CliOptions = {}): CliRun {
       listeners.add(listener);
       return { [Symbol.dispose]: () => listeners.delete(listener) };
     },
-    roles: { hub: nothing, worker: nothing, dev: nothing, probe: nothing, keys: nothing, ...options.roles },
+    roles: {
+      hub: nothing,
+      worker: nothing,
+      dev: nothing,
+      probe: nothing,
+      sandboxesOf: nothing,
+      keys: nothing,
+      ...options.roles,
+    },
   };
   const raw = (...argv: string[]): Promise<number> => runCli(argv, deps, "0.0.0");
   return {

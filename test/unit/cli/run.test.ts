@@ -296,10 +296,11 @@ test("a slow reader of our stdout slows the events down, not our memory", async 
   const stuck = new Writable({ write: () => undefined });
   using command = cli({ stdoutStream: stuck });
   const exit = command.run(hub.url, "run", "--", "yes");
-  for (let before = -1; before !== sent || sent === 0;) {
+  let before: number;
+  do {
     before = sent;
-    await new Promise((resolve) => setTimeout(resolve, 100));
-  }
+    await new Promise((resolve) => setTimeout(resolve, 200));
+  } while (before !== sent || before === 0);
   assert.ok(sent < 200, `${sent} blocks were taken although nobody reads`);
   command.signal("SIGINT");
   assert.equal(await exit, 130);
