@@ -54,7 +54,8 @@ async function collectOne(
     await deliver(deps, { ...file, size }, signal);
     return { path, size };
   } catch (error) {
-    return { path, error: SallyportError.from(error).toWire() };
+    const told = isError(error, "stream_reset") && isError(error.cause) ? error.cause : error;
+    return { path, error: SallyportError.from(told).toWire() };
   }
 }
 

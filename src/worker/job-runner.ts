@@ -10,8 +10,9 @@ import type { Outcome } from "./exit-report.ts";
 import { programOf } from "./languages.ts";
 import type { Lease } from "./leases.ts";
 import { OutputPump } from "./output-pump.ts";
-import { ByteReader, feedStdin, prepareFiles } from "./prepare-inputs.ts";
+import { feedStdin, prepareInputs } from "./prepare-inputs.ts";
 import type { HeldSandbox, SandboxSource } from "./sandboxes.ts";
+import { StdinText } from "./stdin-text.ts";
 import { stopError } from "./stop.ts";
 import type { Uplink } from "./uplink.ts";
 import { verdict, type EndVerdict, type Evidence } from "./verdict.ts";
@@ -23,6 +24,8 @@ export interface RunnerDeps {
 
 export interface RunnerOptions {
   times: WorkerTimes;
+  /** Folder for input that does not fit memory */
+  spoolDir: string;
   /** `ms` between SIGTERM and SIGKILL, as the hub wants it */
   graceMs: () => number;
 }
@@ -94,8 +97,9 @@ export class JobRunner {
     const program = programOf(spec, profile);
     attempt.held = await this.#acquire(lease, kept, either.signal);
     const { sandbox, warm } = attempt.held;
-    const reader = new ByteReader(lease.inputs.bytes(lease.stop.soft));
-    await abortable(prepareFiles(sandbox.guest.files, { spec, program }, reader), either.signal);
+    const stdin = this.#stdinText(lease, kept);
+    const inputs = lease.inputs.bytes(either.signal);
+    await abortable(prepareInputs(sandbox.guest.files, { spec, program }, inputs, stdin), either.signal);
     attempt.asked = true;
     const exec = await abortable(
       sandbox.guest.exec({
@@ -106,7 +110,7 @@ export class JobRunner {
       }),
       either.signal,
     );
-    return this.#started({ lease, bounds, sandbox, warm, exec }, reader);
+    return this.#started({ lease, bounds, sandbox, warm, exec }, stdin);
   }
 
   /** A create that ignores its signal costs the job nothing; what it still makes is removed. */
@@ -125,7 +129,7 @@ export class JobRunner {
     return await abortable(making, signal);
   }
 
-  #started(parts: Omit<Command, "pump" | "startedAt">, reader: ByteReader): Command {
+  #started(parts: Omit<Command, "pump" | "startedAt">, stdin: StdinText | undefined): Command {
     const { lease, bounds, exec } = parts;
     const at = Date.now();
     lease.startedAt = at;
@@ -135,18 +139,23 @@ export class JobRunner {
       { limit: bounds.outputBytes, onLimit: () => lease.stop.request("output_limit", 0) },
     );
     pump.start(exec, at);
-    this.#feed(lease, exec, reader);
+    this.#feed(lease, exec, stdin);
     lease.log.debug("command started");
     return { ...parts, pump, startedAt: performance.now() };
   }
 
-  /** Input that breaks off must not look like its end to the program. */
-  #feed(lease: Lease, exec: Exec, reader: ByteReader): void {
+  #stdinText(lease: Lease, kept: AsyncDisposableStack): StdinText | undefined {
     const { stdin } = lease.spec;
-    if (stdin.mode === "none") return;
-    const chunks = stdin.mode === "text" ? reader.rest() : lease.stdin.bytes(lease.stop.soft);
+    if (stdin.mode !== "text") return undefined;
+    return kept.use(new StdinText({ size: stdin.size, directory: this.#options.spoolDir }));
+  }
+
+  /** Input that breaks off must not look like its end to the program. */
+  #feed(lease: Lease, exec: Exec, text: StdinText | undefined): void {
+    if (lease.spec.stdin.mode === "none") return;
+    const chunks = text?.chunks() ?? lease.stdin.bytes(lease.stop.soft);
     feedStdin(exec, chunks).catch((error: unknown) => {
-      if (lease.stop.soft.aborted || lease.stop.actions.includes("exit_seen")) return;
+      if (lease.stop.actions.length > 0) return;
       lease.log.warn({ err: error }, "standard input broke off");
       lease.stop.request("input_lost", 0);
     });

@@ -25,8 +25,8 @@ interface Link {
   ended: boolean;
 }
 
-/** A hub that resets the stream this often on one channel does not want it. */
-const maxResets = 8;
+/** A hub that refuses the stream for good this often in a row does not want it. */
+const maxRefusals = 3;
 
 export class OutputStream implements Disposable {
   readonly #deps: { spool: Spool; log: Log };
@@ -34,7 +34,7 @@ export class OutputStream implements Disposable {
   readonly #delivered: Deferred<Missing | null> = deferred();
   readonly #backoff = new Backoff({ baseMs: 200, capMs: 5_000 });
   #link: Link | undefined;
-  #resets = 0;
+  #refusals = 0;
   #retry: NodeJS.Timeout | undefined;
   #lostFrom: number | undefined;
 
@@ -57,7 +57,7 @@ export class OutputStream implements Disposable {
   /** Goes on over `channel` at position `from`, which the hub named; what it has is confirmed by that. */
   attach(channel: WorkerChannel, from: number): void {
     this.detach();
-    this.#resets = 0;
+    this.#refusals = 0;
     this.#open(channel, from);
   }
 
@@ -151,7 +151,7 @@ export class OutputStream implements Disposable {
 
   #confirmed(link: Link, position: number): void {
     if (link !== this.#link) return;
-    this.#resets = 0;
+    this.#refusals = 0;
     this.#backoff.reset();
     this.#deps.spool.confirm(position);
     this.#progress();
@@ -164,8 +164,8 @@ export class OutputStream implements Disposable {
     link.stream = undefined;
     this.detach();
     if (isError(error, "channel_closed")) return;
-    this.#resets += 1;
-    if (this.#resets > maxResets) {
+    if (!isPassing(error)) this.#refusals += 1;
+    if (this.#refusals > maxRefusals) {
       log.error({ ...this.#ref, err: error }, "the hub does not take the output; giving it up");
       this.giveUp(spool.from);
       return;
@@ -178,4 +178,9 @@ export class OutputStream implements Disposable {
     this.#deps.log.error({ ...this.#ref, err: error }, "spooled output cannot be read back");
     this.giveUp(this.#deps.spool.from);
   }
+}
+
+/** The hub cannot take it now, but may later: a store that is full or away. */
+function isPassing(error: unknown): boolean {
+  return isError(error) && isError(error.cause) && error.cause.retryable;
 }

@@ -1,7 +1,8 @@
-/** Puts a job's files into its sandbox; what follows them in the stream is the text for its standard input. */
+/** Puts a job's files into its sandbox; what follows them in the stream is kept for its standard input. */
 import type { JobSpec } from "../protocol/index.ts";
 import type { Exec, GuestFiles } from "../sandbox/index.ts";
 import type { Program } from "./languages.ts";
+import type { StdinText } from "./stdin-text.ts";
 
 /** Cuts a sequence of chunks into pieces of known sizes. */
 export class ByteReader {
@@ -24,12 +25,6 @@ export class ByteReader {
     }
   }
 
-  /** Everything that is left, to the end of the source. */
-  async *rest(): AsyncGenerator<Uint8Array> {
-    if (this.#rest.length > 0) yield this.#rest;
-    while (await this.#refill()) yield this.#rest;
-  }
-
   /** Reads the source to its end, which is what tells its sender that all of it arrived. */
   async finish(): Promise<void> {
     while (await this.#refill());
@@ -42,16 +37,19 @@ export class ByteReader {
   }
 }
 
-/** Throws what the guest's file calls throw, naming the file. */
-export async function prepareFiles(
+/** Throws what the guest's file calls throw, naming the file, and what the stream throws. */
+export async function prepareInputs(
   files: GuestFiles,
   job: { spec: JobSpec; program: Program },
-  reader: ByteReader,
+  inputs: AsyncIterable<Uint8Array>,
+  stdin: StdinText | undefined,
 ): Promise<void> {
+  const reader = new ByteReader(inputs);
   const { source } = job.program;
   if (source !== null) await files.put(source.path, source.bytes);
   for (const file of job.spec.files) await files.put(file.path, reader.take(file.size));
-  if (job.spec.stdin.mode !== "text") await reader.finish();
+  if (job.spec.stdin.mode === "text") await stdin?.fill(reader.take(job.spec.stdin.size));
+  await reader.finish();
 }
 
 /**

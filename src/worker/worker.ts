@@ -81,7 +81,7 @@ class DialOutWorker implements Worker {
     });
     const runner = new JobRunner(
       { sandboxes: new ColdSandboxes({ driver, log }, times), uplink },
-      { times, graceMs: () => this.#heartbeat.intervals.graceMs },
+      { times, spoolDir: options.spoolDir, graceMs: () => this.#heartbeat.intervals.graceMs },
     );
     this.#jobs = new Jobs({ runner, uplink }, times);
     this.#offers = new Offers(
