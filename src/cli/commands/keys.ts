@@ -51,6 +51,7 @@ async function open(context: Context, flags: KeyFlags): Promise<Keys> {
 }
 
 async function addKey(context: Context, flags: KeyFlags, [name = ""]: string[]): Promise<number> {
+  if (name === "" || name.length > 128) throw usageError("the key's name is empty or too long", "name it");
   const weight = Number(flags.weight);
   if (!(weight > 0)) throw usageError(`--weight: ${flags.weight} is not a weight`, "write a number above 0");
   const scopes = flags.scope ?? ["jobs"];

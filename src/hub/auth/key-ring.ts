@@ -19,6 +19,10 @@ export interface KeyRing {
   identify(text: string): Promise<Identity | undefined>;
   /** Adds a key and returns its text, which is kept nowhere. */
   addKey(key: NewKey): Promise<string>;
+  /** Every key, revoked ones too, without their digests. */
+  listKeys(): Promise<Omit<KeyRecord, "sha256">[]>;
+  /** Ends the key of that name; throws `config_invalid` when none in use has it. */
+  revokeKey(name: string): Promise<void>;
 }
 
 export interface KeyRingOptions {
@@ -98,16 +102,44 @@ class FileKeyRing implements KeyRing {
 
   async addKey(key: NewKey): Promise<string> {
     const text = newKeyText();
-    const current = parseKeyFile(this.#path, await readFile(this.#path, "utf8"));
+    const current = await this.#read();
     if (current.some((known) => known.name === key.name && known.revokedAt === null)) {
       throw new SallyportError("request_invalid", `name: a key named ${JSON.stringify(key.name)} exists`, {
         details: { field: "name", fix: "choose another name, or revoke that key first" },
       });
     }
-    const keys = [...current, keyRecord(key, text, new Date())];
-    await writeSecurely(this.#path, keyFileText(keys));
-    this.#keys = keys;
+    await this.#write([...current, keyRecord(key, text, new Date())]);
     return text;
+  }
+
+  async listKeys(): Promise<Omit<KeyRecord, "sha256">[]> {
+    const keys = await this.#read();
+    return keys.map(({ name, tenant, weight, scopes, createdAt, revokedAt }) => {
+      return { name, tenant, weight, scopes, createdAt, revokedAt };
+    });
+  }
+
+  async revokeKey(name: string): Promise<void> {
+    const current = await this.#read();
+    const found = current.find((key) => key.name === name && key.revokedAt === null);
+    if (found === undefined) {
+      throw new SallyportError("config_invalid", `name: no key in use is named ${JSON.stringify(name)}`, {
+        details: { field: "name", fix: "see `sallyport keys ls`" },
+      });
+    }
+    const revoked = { ...found, revokedAt: new Date().toISOString() };
+    await this.#write(current.map((key) => (key === found ? revoked : key)));
+  }
+
+  async #read(): Promise<KeyRecord[]> {
+    return parseKeyFile(this.#path, await readFile(this.#path, "utf8"));
+  }
+
+  async #write(keys: KeyRecord[]): Promise<void> {
+    const text = keyFileText(keys);
+    parseKeyFile(this.#path, text);
+    await writeSecurely(this.#path, text);
+    this.#keys = keys;
   }
 
   /** A file that cannot be used keeps the keys read before it, so a slip of the editor locks nobody out. */

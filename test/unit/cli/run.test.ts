@@ -229,15 +229,20 @@ test("a second Ctrl-C leaves at once", async () => {
 });
 
 test("SIGTERM cancels too and exits 143", async () => {
+  let end = (): void => undefined;
   const started = Promise.withResolvers<void>();
   await using hub = await scriptedHub(
     routes({
       "POST /v1/jobs": (req, res) => {
         req.resume();
         res.writeHead(200, headers).write(queued);
+        end = () => void res.end(finished({ state: "cancelled", reason: "cancelled", exitCode: null }));
         started.resolve();
       },
-      "POST /v1/jobs/job_1/cancel": json(202, job()),
+      "POST /v1/jobs/job_1/cancel": (req, res) => {
+        json(202, job())(req, res);
+        setImmediate(end);
+      },
       "GET /v1/jobs/job_1": json(
         200,
         job({ state: "cancelled", result: { ...result, reason: "cancelled" } }),
