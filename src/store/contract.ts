@@ -162,7 +162,11 @@ export interface LeaseStore {
     now: number,
   ): Promise<{ fenced: Fenced; requeued: boolean; job: JobRecord | null }>;
 
-  /** Opens the session of a worker process, or takes over the one with the same worker and boot. */
+  /**
+   * Opens the session of a worker process, under an id never used before. Leases of the session with the same worker and boot go on
+   * in it (an offer among `held` counts as accepted); those of an earlier boot are settled at once. `finished` means that the end of
+   * this very attempt is recorded; whatever else does not go on is `kill`.
+   */
   openSession(worker: {
     workerId: string;
     bootId: string;
@@ -171,9 +175,12 @@ export interface LeaseStore {
     leaseUntil: number;
     now: number;
   }): Promise<WorkerSession>;
-  /** Answers what `held` should do, and finds leases the store knows but the worker does not: those are lost (`worker_lost`). */
+  /**
+   * Answers what `held` should do, and finds leases the store knows but the worker does not: those are lost (`worker_lost`). An
+   * offer may still be on its way and is left alone.
+   */
   reconcile(sessionId: string, held: readonly HeldLease[], now: number): Promise<Verdict[]>;
-  /** Renews every lease of the session; null when it is over. `cancelled`: leases whose cancel is pending; `refs`: all of them. */
+  /** Renews the session; null when it is over. `refs`: the leases accepted in it; `cancelled`: those whose cancel is pending. */
   renew(sessionId: string, leaseUntil: number): Promise<{ refs: LeaseRef[]; cancelled: LeaseRef[] } | null>;
   /** The worker left with nothing in hand; what it still held is lost. */
   closeSession(sessionId: string, now: number): Promise<void>;
@@ -213,11 +220,15 @@ export interface LogStore {
   ): Promise<LogChunk | null>;
   /** durable end and stream sizes of the attempt's log */
   end(jobId: string, attempt: number): Promise<{ logEnd: number; stdout: number; stderr: number }>;
-  /** Keeps one artifact, part by part; visible once `complete`. Fenced like everything about a lease. */
+  /**
+   * Keeps one artifact, part by part; visible once `complete`. Fenced like everything about a lease, contiguous and idempotent like
+   * the log; a part at offset 0 starts one that is not complete over again.
+   */
   putArtifact(
     lease: LeaseRef,
     part: { path: string; offset: number; bytes: Uint8Array; complete: boolean },
   ): Promise<Fenced>;
+  /** the complete ones of the latest attempt */
   artifacts(jobId: string): Promise<Artifact[]>;
 }
 

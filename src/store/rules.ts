@@ -1,0 +1,120 @@
+/** What every engine decides alike: who may be tried again, how a job's result is made, which jobs wait together. */
+import { SallyportError } from "../errors.ts";
+import {
+  terminalState,
+  type AttemptOutcome,
+  type EndReason,
+  type JobResult,
+  type JobSpec,
+} from "../protocol/index.ts";
+
+/** Ends that say nothing about the program: it was lost, or never ran. */
+const lostReasons: ReadonlySet<EndReason> = new Set(["worker_lost", "sandbox_lost", "never_started"]);
+
+/** Tries beyond `maxAttempts` for a command that is known never to have started */
+const neverStartedTries = 3;
+
+export interface Tries {
+  /** accepted attempts, the one that ended included */
+  attempts: number;
+  maxAttempts: number;
+}
+
+/** Whether a job is queued again after an attempt ended like this. A program's own end is a result and never retried. */
+export function mayRetry(tries: Tries, outcome: Pick<AttemptOutcome, "reason" | "error">): boolean {
+  if (!lostReasons.has(outcome.reason)) return false;
+  if (tries.attempts < tries.maxAttempts) return true;
+  if (outcome.reason !== "never_started" || outcome.error === null) return false;
+  const mayHelp = SallyportError.fromWire(outcome.error).retryable;
+  return mayHelp && tries.attempts < tries.maxAttempts + neverStartedTries;
+}
+
+export interface Ending {
+  attempt: number;
+  outcome: AttemptOutcome;
+  queuedMs: number;
+  /** wall clock `ms` */
+  startedAt: number | null;
+  finishedAt: number;
+}
+
+export function buildResult(ending: Ending): JobResult {
+  const { outcome } = ending;
+  return {
+    state: terminalState(outcome.reason, outcome.exitCode),
+    exitCode: outcome.exitCode,
+    signal: outcome.signal,
+    reason: outcome.reason,
+    attempt: ending.attempt,
+    startedAt: ending.startedAt === null ? null : new Date(ending.startedAt).toISOString(),
+    finishedAt: new Date(ending.finishedAt).toISOString(),
+    timings: { queuedMs: ending.queuedMs, ...outcome.timings },
+    usage: outcome.usage,
+    output: { ...outcome.output, missing: outcome.missing },
+    oom: outcome.oom,
+    artifacts: outcome.artifacts,
+    calls: outcome.calls,
+    error: outcome.error,
+  };
+}
+
+/** What is durable of an attempt. */
+export interface DurableAttempt {
+  leasedAt: number;
+  startedAt: number | null;
+  logEnd: number;
+  stdout: number;
+  stderr: number;
+}
+
+/** The outcome of an attempt whose worker can no longer report one. */
+export function lostOutcome(attempt: DurableAttempt, now: number, why: string): AttemptOutcome {
+  const { leasedAt, startedAt } = attempt;
+  return {
+    ...unheardOutcome("worker_lost"),
+    timings: {
+      startMs: startedAt === null ? 0 : Math.max(0, startedAt - leasedAt),
+      runMs: startedAt === null ? 0 : Math.max(0, now - startedAt),
+      warm: false,
+    },
+    output: { stdoutBytes: attempt.stdout, stderrBytes: attempt.stderr, truncated: false },
+    logEnd: attempt.logEnd,
+    error: { code: "channel_closed", message: why },
+  };
+}
+
+/** The outcome of a job that ends while nobody runs it. */
+export function unheardOutcome(reason: "worker_lost" | "cancelled"): AttemptOutcome {
+  return {
+    reason,
+    exitCode: null,
+    signal: null,
+    oom: false,
+    timings: { startMs: 0, runMs: 0, warm: false },
+    usage: { cpuMs: 0, maxRssBytes: 0 },
+    output: { stdoutBytes: 0, stderrBytes: 0, truncated: false },
+    logEnd: 0,
+    missing: null,
+    artifacts: [],
+    calls: 0,
+    error: null,
+  };
+}
+
+/** Names the part of the log that was told of but never came, where the worker did not name it itself. */
+export function withMissing(outcome: AttemptOutcome, durableEnd: number): AttemptOutcome {
+  if (outcome.missing !== null || outcome.logEnd <= durableEnd) return outcome;
+  return { ...outcome, missing: { from: durableEnd, to: outcome.logEnd } };
+}
+
+/** The same for every job any worker that can take one of them can take. */
+export function poolOf(spec: JobSpec): { pool: string; labels: string } {
+  const sorted = Object.entries(spec.labels).sort(([a], [b]) => (a < b ? -1 : 1));
+  const labels = JSON.stringify(Object.fromEntries(sorted));
+  return { pool: sorted.length === 0 ? spec.profile : `${spec.profile} ${labels}`, labels };
+}
+
+/** What people may have typed or a worker claimed as a wall clock, as one that a `Date` can hold. */
+export function wallClock(ms: number): number {
+  return Math.min(Math.max(Math.round(ms), 0), 8.64e15);
+}

@@ -1,0 +1,76 @@
+import { SallyportError } from "../../../errors.ts";
+import type { LeaseRef } from "../../../protocol/index.ts";
+import type { Fenced } from "../../contract.ts";
+import type { Db } from "../database.ts";
+import { heldUnder } from "./rows.ts";
+
+export interface ArtifactPart {
+  lease: LeaseRef;
+  path: string;
+  offset: number;
+  bytes: Uint8Array;
+  complete: boolean;
+}
+
+interface Kept {
+  id: number;
+  size: number;
+  complete: number;
+}
+
+/** Contiguous and idempotent like the log. A part at 0 starts an artifact that is not complete over again. */
+export function putArtifact(db: Db, part: ArtifactPart): Fenced {
+  const job = heldUnder(db, part.lease);
+  if (job === undefined) return "superseded";
+  const kept = open(db, job.seq, part);
+  if (kept.complete !== 0) return "recorded";
+  const size = part.offset === 0 ? startOver(db, kept) : kept.size;
+  if (part.offset > size) {
+    throw new SallyportError(
+      "protocol_violation",
+      `artifact ${part.path}: ${part.offset} does not follow on ${size}`,
+      {
+        details: { field: "offset", expected: size },
+      },
+    );
+  }
+  const bytes = part.bytes.subarray(size - part.offset);
+  if (bytes.length > 0) {
+    db.run(
+      "INSERT INTO artifact_parts (job, artifact, start, bytes) VALUES (?, ?, ?, ?)",
+      job.seq,
+      kept.id,
+      size,
+      bytes,
+    );
+  }
+  db.run(
+    "UPDATE artifacts SET size = ?, complete = ? WHERE id = ?",
+    size + bytes.length,
+    part.complete ? 1 : 0,
+    kept.id,
+  );
+  return "recorded";
+}
+
+function open(db: Db, job: number, { lease, path }: ArtifactPart): Kept {
+  const kept = db.get<Kept>(
+    "SELECT id, size, complete FROM artifacts WHERE job = ? AND attempt = ? AND path = ?",
+    job,
+    lease.attempt,
+    path,
+  );
+  if (kept !== undefined) return kept;
+  const id = db.insert(
+    "INSERT INTO artifacts (job, attempt, path, size, complete) VALUES (?, ?, ?, 0, 0)",
+    job,
+    lease.attempt,
+    path,
+  );
+  return { id, size: 0, complete: 0 };
+}
+
+function startOver(db: Db, kept: Kept): 0 {
+  if (kept.size > 0) db.run("DELETE FROM artifact_parts WHERE artifact = ?", kept.id);
+  return 0;
+}

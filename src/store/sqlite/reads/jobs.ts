@@ -1,0 +1,71 @@
+import type { JobState } from "../../../protocol/index.ts";
+import type { Db } from "../database.ts";
+import { readJob, readJobs, type RawJob } from "../raw-job.ts";
+
+export function get(db: Db, { id }: { id: string }): RawJob | null {
+  return readJob(db, id) ?? null;
+}
+
+export interface ListArgs {
+  tenant: string | null;
+  states: readonly JobState[] | null;
+  profile: string | null;
+  /** only jobs submitted before this one */
+  before: number | null;
+  limit: number;
+}
+
+/** Newest first, one more than asked for where there is one. */
+export function list(db: Db, args: ListArgs): (RawJob & { seq: number })[] {
+  if (args.states === null) return page(db, args, null);
+  const states = args.states.flatMap((state) => (state === "queued" ? ["queued", "offered"] : [state]));
+  return [...new Set(states)]
+    .flatMap((state) => page(db, args, state))
+    .sort((a, b) => b.seq - a.seq)
+    .slice(0, args.limit + 1);
+}
+
+/** One state at a time comes out of an index in order, however many jobs there are. */
+function page(db: Db, args: ListArgs, state: string | null): (RawJob & { seq: number })[] {
+  const conditions: [string, string | number | null][] = [
+    ["tenant = ?", args.tenant],
+    ["state = ?", state],
+    ["profile = ?", args.profile],
+    ["seq < ?", args.before],
+  ];
+  const used = conditions.filter((entry): entry is [string, string | number] => entry[1] !== null);
+  const where = used.length === 0 ? "" : `WHERE ${used.map(([text]) => text).join(" AND ")}`;
+  const params = [...used.map(([, value]) => value), args.limit + 1];
+  return readJobs(db, `${where} ORDER BY seq DESC LIMIT ?`, params);
+}
+
+/** null: there is no such job, or nothing for it to read. */
+export function inputs(db: Db, { id }: { id: string }, transfer: ArrayBuffer[]): Uint8Array | null {
+  const parts = db.all<{ bytes: Uint8Array<ArrayBuffer> }>(
+    "SELECT bytes FROM inputs WHERE job = (SELECT seq FROM jobs WHERE id = ?) ORDER BY id",
+    id,
+  );
+  return parts.length === 0
+    ? null
+    : join(
+        parts.map(({ bytes }) => bytes),
+        transfer,
+      );
+}
+
+/** One buffer that goes to the caller. */
+export function join(parts: readonly Uint8Array<ArrayBuffer>[], transfer: ArrayBuffer[]): Uint8Array {
+  const [only] = parts;
+  const whole = new Uint8Array(
+    parts.length === 1 && only !== undefined
+      ? only.buffer
+      : new ArrayBuffer(parts.reduce((sum, part) => sum + part.length, 0)),
+  );
+  let at = 0;
+  for (const part of parts.length === 1 ? [] : parts) {
+    whole.set(part, at);
+    at += part.length;
+  }
+  transfer.push(whole.buffer);
+  return whole;
+}
