@@ -98,18 +98,22 @@ test("a program without stdin reads the end at once", async () => {
   assert.equal(stdout, "done\n");
 });
 
-test("writing to a program that closed its stdin is refused and harms nothing", async () => {
-  await using process = await startGuest();
-  const exec = await process.guest.exec(
-    sh("exec <&-; echo closed; sleep 1; echo still here", { stdin: "pipe" }),
-  );
-  const endless = async (): Promise<void> => {
-    for (;;) await exec.stdin.write(Buffer.alloc(64 * 1024));
-  };
-  await assert.rejects(endless(), (error) => isError(error, "stdin_closed"));
-  assert.equal((await collect(exec)).stdout.toString(), "closed\nstill here\n");
-  assert.equal((await exec.exit).exitCode, 0);
-});
+test(
+  "writing to a program that closed its stdin is refused and harms nothing",
+  { timeout: 20_000 },
+  async () => {
+    await using process = await startGuest();
+    const script = "exec <&-; echo closed; while [ ! -e told ]; do sleep 0.02; done; echo still here";
+    const exec = await process.guest.exec(sh(script, { stdin: "pipe", cwd: process.workspace }));
+    const endless = async (): Promise<void> => {
+      for (;;) await exec.stdin.write(Buffer.alloc(64 * 1024));
+    };
+    await assert.rejects(endless(), (error) => isError(error, "stdin_closed"));
+    await process.guest.files.put("told", Buffer.of());
+    assert.equal((await collect(exec)).stdout.toString(), "closed\nstill here\n");
+    assert.equal((await exec.exit).exitCode, 0);
+  },
+);
 
 test("stdin of a program that ended is refused", async () => {
   await using process = await startGuest();
@@ -200,6 +204,17 @@ test("killTree reaches a daemon that left session, group and parent but holds st
   exec.killTree();
   const daemon = Number((await collect(exec)).stdout.toString());
   await eventually("the daemon is gone", () => !isAlive(daemon));
+});
+
+test("killTree reaches an orphan of the session that prints nothing", async () => {
+  await using process = await startGuest();
+  const exec = await process.guest.exec(sh("(sleep 1000 >/dev/null 2>&1 & echo $!); sleep 1000"));
+  const first = await exec.output[Symbol.asyncIterator]().next();
+  const orphan = Number(Buffer.from(first.value?.bytes ?? []).toString());
+  assert.ok(isAlive(orphan));
+  exec.killTree();
+  await exec.exit;
+  await eventually("the orphan is gone", () => !isAlive(orphan));
 });
 
 test("killTree of one exec leaves another alone", async () => {
