@@ -3,7 +3,8 @@
  *
  * Left out on purpose, although engines allow some of them by default: io_uring, keyctl and the key ring, bpf,
  * userfaultfd, perf, ptrace and the process_vm calls, every namespace and mount call, open_by_handle_at, modules,
- * kexec, memfd_secret, modify_ldt, remap_file_pages. Sockets are AF_UNIX, AF_INET, AF_INET6 and NETLINK_ROUTE (libc
+ * kexec, memfd_secret, modify_ldt, remap_file_pages; sync and syncfs, which write out every file system of the host;
+ * io_setup, whose contexts are counted for the whole host. Limits can be set for the caller alone. Sockets are AF_UNIX, AF_INET, AF_INET6 and NETLINK_ROUTE (libc
  * and Node list interfaces through it; the namespace holds nothing but `lo`). Only the native architecture is there:
  * 32-bit programs, whose socketcall hides the family from an argument filter, die of SIGSYS.
  *

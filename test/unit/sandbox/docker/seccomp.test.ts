@@ -39,7 +39,7 @@ test("no call that widens the way to the kernel is named", () => {
       " ",
     ),
     ..."init_module finit_module delete_module kexec_load kexec_file_load socketcall modify_ldt".split(" "),
-    ..."memfd_secret remap_file_pages swapon reboot syslog acct quotactl fanotify_init lookup_dcookie".split(
+    ..."memfd_secret remap_file_pages swapon reboot syslog acct quotactl fanotify_init lookup_dcookie sync syncfs io_setup".split(
       " ",
     ),
   ];
@@ -75,7 +75,7 @@ test("clone makes no namespace and clone3 sends libc to clone", () => {
 });
 
 test("a conditional call is not allowed again without its condition", () => {
-  for (const name of ["socket", "socketpair", "clone", "clone3", "personality"]) {
+  for (const name of ["socket", "socketpair", "clone", "clone3", "personality", "prlimit64"]) {
     const bare = rulesFor(name).filter(
       ({ args, action }) => args === undefined && action === "SCMP_ACT_ALLOW",
     );
