@@ -29,12 +29,12 @@ export async function assembleWorker(
   const { workerId, bootId } = await readWorkerIdentity(parts.stateDir);
   const profiles = await readProfiles(parts.profilesDir, log);
   const driver = stack.use(openDriver(parts, { worker: workerId, boot: bootId }, log));
-  await checkProfiles(driver, profiles, log);
+  await checkProfiles(driver, profiles);
   const { labels, slots, memoryBytes, cpus } = parts;
   const worker = createWorker(
     {
       driver,
-      log: log.child({ workerId }),
+      log,
       profiles: () => profiles,
       dial: (signal) => dial(hub, log, signal),
     },
@@ -49,24 +49,9 @@ async function dial(hub: HubLink, log: Log, signal: AbortSignal): Promise<Worker
   return await dialChannel({ ...hub, dialect: workerDialect, log, signal });
 }
 
-/** A profile that cannot be served is told; a worker that can serve none is of no use. */
-async function checkProfiles(
-  driver: Driver,
-  profiles: ReadonlyMap<string, Profile>,
-  log: Log,
-): Promise<void> {
-  const all = [...profiles.values()];
-  const tried = await Promise.allSettled(all.map((profile) => driver.prepare(profile)));
-  const failures = tried.flatMap((result, at) =>
-    result.status === "rejected"
-      ? [{ profile: all[at]?.name, reason: SallyportError.from(result.reason) }]
-      : [],
-  );
-  if (failures.length === all.length && failures[0] !== undefined) throw failures[0].reason;
-  for (const { profile, reason } of failures) {
-    log.warn(
-      { profile, code: reason.code, reason: reason.message, fix: reason.details["fix"] },
-      "profile unusable",
-    );
-  }
+/** A profile that cannot be served is the worker's to tell; one that can serve none is of no use. */
+async function checkProfiles(driver: Driver, profiles: ReadonlyMap<string, Profile>): Promise<void> {
+  const tried = await Promise.allSettled([...profiles.values()].map((profile) => driver.prepare(profile)));
+  const failures = tried.filter((result) => result.status === "rejected");
+  if (failures.length === tried.length) throw SallyportError.from(failures[0]?.reason);
 }

@@ -1,6 +1,8 @@
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
+import { once } from "node:events";
 import { readFile, writeFile } from "node:fs/promises";
+import { createServer, type AddressInfo } from "node:net";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { ended, pseudoRandomBytes, startCli, type CliRig } from "./cli-rig.ts";
@@ -174,7 +176,11 @@ test("what is wrong is told with a code of its own", async () => {
   assert.equal(denied.code, 125);
   assert.equal((JSON.parse(denied.stderr) as { error: { code: string } }).error.code, "unauthenticated");
   assert.doesNotMatch(denied.stderr, /sp_wrong/);
-  const gone = await rig.run(["run", "--hub", "http://127.0.0.1:9", "--", "true"]);
+  const closed = createServer().listen(0, "127.0.0.1");
+  await once(closed, "listening");
+  const url = `http://127.0.0.1:${(closed.address() as AddressInfo).port}`;
+  await new Promise((resolve) => closed.close(resolve));
+  const gone = await rig.run(["run", "--hub", url, "--", "true"]);
   assert.equal(gone.code, 125);
-  assert.match(gone.stderr, /no hub answers at http:\/\/127\.0\.0\.1:9/);
+  assert.match(gone.stderr, new RegExp(`^error: no hub answers at ${url}.*\nfix: start one`));
 });
