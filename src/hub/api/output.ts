@@ -5,7 +5,7 @@ import type { JobRecord } from "../../store/index.ts";
 import { followedBytes, storedBytes, type StreamName } from "../live/stream-bytes.ts";
 import { findJob, type Api, type ApiContext } from "./context.ts";
 import { openStart, parseRange } from "./range.ts";
-import { bodyOf, readerSignal } from "./streaming.ts";
+import { bodyOf, readerSignal, sendLive } from "./streaming.ts";
 import { errorSchema } from "./views.ts";
 
 const query = z.strictObject({
@@ -39,7 +39,7 @@ export function outputRoutes(app: Api, context: ApiContext): void {
         const wanted = { job, stream, attempt, range: rangeHeader(request) };
         void reply.type("application/octet-stream").header("cache-control", "no-store");
         const follows = follow === "" || follow === "true";
-        return follows ? sendFollowed(context, reply, wanted) : await sendStored(context, reply, wanted);
+        return await (follows ? sendFollowed : sendStored)(context, reply, wanted);
       },
     );
   }
@@ -92,14 +92,19 @@ function checkAttempt(job: JobRecord, attempt: number): void {
 }
 
 /** The end is not known yet, so a range can only say where to begin, and the reply cannot say where it ends. */
-function sendFollowed(context: ApiContext, reply: FastifyReply, wanted: OutputRequest): FastifyReply {
+async function sendFollowed(
+  context: ApiContext,
+  reply: FastifyReply,
+  wanted: OutputRequest,
+): Promise<FastifyReply> {
   const { job, stream, attempt } = wanted;
   const { hub, leaving } = context;
   const from = openStart(wanted.range);
-  if (from > 0) void reply.status(206);
-  const stack = new DisposableStack();
-  const live = stack.use(hub.live.open(job.id, "reader"));
-  const { signal } = stack.use(readerSignal(reply, leaving));
+  using live = hub.live.open(job.id, "reader");
+  using reader = readerSignal(reply, leaving);
+  const { signal } = reader;
   const source = { job: live.job, log: hub.store.log };
-  return reply.send(bodyOf(followedBytes(source, { stream, from, attempt }, signal), stack));
+  const target = { reply, status: from > 0 ? 206 : 200, headers: {}, signal, log: hub.log };
+  await sendLive(target, followedBytes(source, { stream, from, attempt }, signal));
+  return reply;
 }

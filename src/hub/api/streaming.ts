@@ -25,44 +25,59 @@ export function readerSignal(reply: FastifyReply, leaving: AbortSignal): ReturnT
   };
 }
 
-export interface EventReply {
+export interface LiveReply {
   reply: FastifyReply;
+  status: number;
   headers: Record<string, string>;
-  /** ends the reply when it fires; the client resumes elsewhere */
+  /** sent on a silent connection, so that nobody on the way takes it for dead */
+  keepAwake?: string;
+  /** ends the reply when it fires; the client comes back for the rest */
   signal: AbortSignal;
   log: Log;
 }
 
-/** Sends events as they come. A failure breaks the connection, so the client comes back and resumes. */
-export async function sendEvents(target: EventReply, events: AsyncIterable<JobEvent[]>): Promise<void> {
-  const { reply, signal } = target;
-  const { raw } = reply;
-  reply.hijack();
-  raw.writeHead(200, {
-    ...(reply.getHeaders() as Record<string, string>),
+/** Sends events as they come. */
+export async function sendEvents(
+  target: Omit<LiveReply, "status" | "keepAwake">,
+  events: AsyncIterable<JobEvent[]>,
+): Promise<void> {
+  const headers = {
     "content-type": "text/event-stream; charset=utf-8",
-    "cache-control": "no-store",
     "x-accel-buffering": "no",
     ...target.headers,
-  });
+  };
+  await sendLive({ ...target, status: 200, headers, keepAwake: ":\n\n" }, framesOf(events));
+}
+
+/** Sends the headers at once and the rest as it comes. A failure breaks the connection, so that no client takes it for the end. */
+export async function sendLive(target: LiveReply, parts: AsyncIterable<string | Uint8Array>): Promise<void> {
+  const { reply, signal, keepAwake } = target;
+  const { raw } = reply;
+  reply.hijack();
+  const headers = { ...(reply.getHeaders() as Record<string, string>), "cache-control": "no-store" };
+  raw.writeHead(target.status, { ...headers, ...target.headers });
   raw.flushHeaders();
-  const keepAwake = setInterval(() => {
-    if (!raw.writableNeedDrain) raw.write(":\n\n");
+  const timer = setInterval(() => {
+    if (keepAwake !== undefined && !raw.writableNeedDrain) raw.write(keepAwake);
   }, keepAwakeMs);
   try {
-    for await (const batch of events) {
-      if (!raw.write(batch.map(frameOf).join(""))) await once(raw, "drain", { signal });
+    for await (const part of parts) {
+      if (!raw.write(part)) await once(raw, "drain", { signal });
     }
     raw.end();
   } catch (error) {
     if (signal.aborted) raw.end();
     else {
-      target.log.error({ requestId: reply.request.id, err: error }, "event stream failed");
+      target.log.error({ requestId: reply.request.id, err: error }, "reply broken off");
       raw.destroy();
     }
   } finally {
-    clearInterval(keepAwake);
+    clearInterval(timer);
   }
+}
+
+async function* framesOf(events: AsyncIterable<JobEvent[]>): AsyncGenerator<string> {
+  for await (const batch of events) yield batch.map(frameOf).join("");
 }
 
 function frameOf({ id, event, data }: JobEvent): string {

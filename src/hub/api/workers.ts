@@ -25,7 +25,7 @@ export function workerRoutes(app: Api, context: ApiContext): void {
       schema: {
         summary: "Let a worker finish what it holds and take nothing new",
         params: z.strictObject({ id: z.string() }),
-        body: z.strictObject({ deadline: z.string().max(32).optional() }).optional(),
+        body: z.strictObject({ deadline: z.string().max(32).optional() }).nullish(),
         response: { 202: workerViewSchema, default: errorSchema },
       },
     },

@@ -19,18 +19,22 @@ export async function handshake(
   const protocol = negotiate(hello.protocol);
   const { store, intervals, hubId } = context;
   const now = Date.now();
-  const { id, verdicts } = await store.leases.openSession({
-    workerId: hello.workerId,
-    bootId: hello.bootId,
-    hubId,
-    held: hello.leases,
-    leaseUntil: now + intervals.leaseMs,
-    now,
-  });
+  const [{ id, verdicts }] = await Promise.all([
+    store.leases.openSession({
+      workerId: hello.workerId,
+      bootId: hello.bootId,
+      hubId,
+      held: hello.leases,
+      leaseUntil: now + intervals.leaseMs,
+      now,
+    }),
+    store.fleet.saveProfiles(hello.workerId, hello.profiles, now),
+  ]);
   const connection = new WorkerConnection(
     { channel, log: context.log },
     { hello, sessionId: id, suspectMs: intervals.suspectMs },
   );
+  context.live.touchAll();
   await Promise.all(verdicts.map((verdict) => takeUp(context, connection, verdict)));
   channel.send({ type: "welcome", protocol, hubId, session: id, intervals, verdicts });
   return connection;
@@ -50,7 +54,6 @@ function negotiate(theirs: { min: number; max: number }): number {
 
 /** A lease that goes on is held by the new connection, with its deadline and whatever it still needs. */
 async function takeUp(context: HubContext, connection: WorkerConnection, verdict: Verdict): Promise<void> {
-  context.live.touch(verdict.lease);
   const lease: LeaseRef = refOf(verdict);
   const record = verdict.verdict === "continue" ? await context.store.jobs.get(lease.lease) : null;
   if (record === null) return;

@@ -49,7 +49,6 @@ export class WorkerRegistry {
   cancel(holder: { sessionId: string; workerId: string; lease: LeaseRef }, graceMs: number): void {
     const connection = this.#byWorker.get(holder.workerId);
     if (connection?.sessionId !== holder.sessionId) return;
-    connection.cancelled.add(holder.lease.lease);
     connection.channel.send({ type: "lease.cancel", ...refOf(holder.lease), reason: "cancelled", graceMs });
   }
 }

@@ -91,12 +91,12 @@ class ConnectionServer {
       return;
     }
     this.#connection = connection;
-    await join(this.#context, connection);
+    join(this.#context, connection);
   }
 }
 
 /** From here on the worker may be offered jobs. An earlier connection of the same worker ends. */
-async function join(context: HubContext, connection: WorkerConnection): Promise<void> {
+function join(context: HubContext, connection: WorkerConnection): void {
   const { hello, workerId } = connection;
   connection.enter("ready");
   const earlier = context.registry.add(connection);
@@ -112,7 +112,6 @@ async function join(context: HubContext, connection: WorkerConnection): Promise<
   connection.log.info({ version, slots: capacity.slots, held: connection.held.size }, "worker connected");
   for (const jobId of connection.held.keys()) context.live.touch(jobId);
   context.wake.because("worker ready");
-  await context.store.fleet.saveProfiles(workerId, hello.profiles, Date.now());
 }
 
 /** What the worker holds stays its own until the lease is over; only one that drained gives its session back. */

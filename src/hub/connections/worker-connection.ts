@@ -35,8 +35,6 @@ export class WorkerConnection {
   readonly free: FreeCapacity;
   readonly held = new Map<string, HeldJob>();
   readonly offers = new Map<string, PendingOffer>();
-  /** leases somebody wants cancelled, told again when their offer is accepted */
-  readonly cancelled = new Set<string>();
   profiles = new Map<string, ProfileOffer>();
   warm: Record<string, number> = {};
   readonly #suspectMs: number;
@@ -165,7 +163,6 @@ export class WorkerConnection {
     const job = this.heldUnder(lease);
     if (job === undefined) return false;
     this.held.delete(lease.lease);
-    this.cancelled.delete(lease.lease);
     this.free.returned(this.memoryOf(job.spec.profile));
     job.end(reason);
     return true;

@@ -42,6 +42,11 @@ export class LiveJobs {
     this.#live.get(id)?.job.touch();
   }
 
+  /** The same for every job, after a change whose jobs nobody named. */
+  touchAll(): void {
+    for (const { job } of this.#live.values()) job.touch();
+  }
+
   /** An attempt is over: readers find the rest of its log in the store. */
   settle(id: string, record: JobRecord | null): void {
     const job = this.#live.get(id)?.job;

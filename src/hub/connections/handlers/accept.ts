@@ -19,8 +19,4 @@ export const onAccept: Handler<"offer.accept"> = async (context, connection, mes
     return;
   }
   context.live.touch(lease.lease);
-  if (connection.cancelled.has(lease.lease)) {
-    const { graceMs } = context.intervals;
-    connection.channel.send({ type: "lease.cancel", ...lease, reason: "cancelled", graceMs });
-  }
 };

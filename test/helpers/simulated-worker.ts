@@ -1,0 +1,352 @@
+/** The worker's side of the protocol over a real channel, without sandboxes, and with ways to misbehave. */
+import { deferred } from "../../src/async/index.ts";
+import {
+  dialChannel,
+  workerDialect,
+  type OutgoingStream,
+  type WorkerChannel,
+} from "../../src/channel/index.ts";
+import type { SallyportError } from "../../src/errors.ts";
+import { SallyportError as Failure } from "../../src/errors.ts";
+import { silentLog } from "../../src/log.ts";
+import {
+  encodeRecord,
+  eventRecord,
+  leasesHash,
+  type AttemptOutcome,
+  type HubMessage,
+  type HubStream,
+  type JobSpec,
+  type LeaseRef,
+  type ProfileOffer,
+  type WorkerMessage,
+  type WorkerStream,
+} from "../../src/protocol/index.ts";
+
+type Welcome = Extract<HubMessage, { type: "welcome" }>;
+type HubStreamIn = Parameters<Parameters<WorkerChannel["listen"]>[0]["stream"]>[0];
+
+export interface SimulatedWorkerOptions {
+  url: string;
+  token: string;
+  workerId?: string;
+  bootId?: string;
+  slots?: number;
+  memory?: number;
+  labels?: Record<string, string>;
+  profiles?: ProfileOffer[];
+  protocol?: { min: number; max: number };
+  /** `silent`: offers are never answered */
+  offers?: "accept" | "silent";
+  heartbeats?: boolean;
+  /** What a job does; the default prints a line and exits with 0 */
+  run?: (job: SimulatedJob) => Promise<void>;
+}
+
+export function profileOffer(name: string, over: Partial<ProfileOffer> = {}): ProfileOffer {
+  return {
+    name,
+    digest: `sha256:${name}`,
+    shape: "shell",
+    image: `sallyport/${name}`,
+    runtime: "runc",
+    lifecycle: "job",
+    languages: name === "python" ? ["python"] : [],
+    resources: { cpus: 1, memory: 2 ** 20, pids: 64, workspace: 2 ** 20, tmp: 2 ** 20, gpus: 0 },
+    limits: { wallClock: 60_000, output: 2 ** 30, artifacts: 2 ** 26 },
+    mcp: [{ host: "*" }],
+    warm: 0,
+    unusable: null,
+    ...over,
+  };
+}
+
+export class SimulatedWorker implements AsyncDisposable {
+  readonly options: SimulatedWorkerOptions;
+  readonly workerId: string;
+  readonly bootId: string;
+  readonly held = new Map<string, SimulatedJob>();
+  /** every message the hub sent, in order */
+  readonly received: HubMessage[] = [];
+  offers: "accept" | "silent";
+  channel: WorkerChannel | undefined;
+  #beat: NodeJS.Timeout | undefined;
+  #seq = 0;
+
+  private constructor(options: SimulatedWorkerOptions) {
+    this.options = options;
+    this.workerId = options.workerId ?? "worker-1";
+    this.bootId = options.bootId ?? `boot-${Math.random()}`;
+    this.offers = options.offers ?? "accept";
+  }
+
+  static async start(options: SimulatedWorkerOptions): Promise<SimulatedWorker> {
+    const worker = new SimulatedWorker(options);
+    await worker.connect();
+    return worker;
+  }
+
+  /** Dials and says hello; resolves with the welcome, rejects with the reason the hub closed for. */
+  async connect(url = this.options.url): Promise<Welcome> {
+    const channel: WorkerChannel = await dialChannel<WorkerMessage, HubMessage, WorkerStream, HubStream>({
+      url,
+      token: this.options.token,
+      dialect: workerDialect,
+      log: silentLog(),
+    });
+    const welcome = deferred<Welcome>();
+    channel.listen({
+      message: (message) => {
+        this.received.push(message);
+        if (message.type === "welcome") welcome.resolve(message);
+        else this.#answer(channel, message);
+      },
+      stream: (stream) => this.held.get(stream.meta.lease)?.streamOpened(stream),
+    });
+    void channel.closed.then((reason: SallyportError) => welcome.reject(reason));
+    this.channel = channel;
+    channel.send(this.#hello());
+    const accepted = await welcome.promise;
+    for (const verdict of accepted.verdicts) {
+      const job = this.held.get(verdict.lease);
+      if (verdict.verdict === "continue") job?.attach(channel, verdict.from);
+      else job?.forget();
+    }
+    if (this.options.heartbeats !== false) {
+      clearInterval(this.#beat);
+      this.#beat = setInterval(() => this.heartbeat(), accepted.intervals.heartbeatMs);
+    }
+    return accepted;
+  }
+
+  send(message: WorkerMessage): void {
+    this.channel?.send(message);
+  }
+
+  heartbeat(): void {
+    const { slots = 8, memory = 2 ** 30 } = this.options;
+    this.send({
+      type: "heartbeat",
+      seq: (this.#seq += 1),
+      leasesHash: leasesHash([...this.held.values()].map((job) => job.lease)),
+      free: { slots: slots - this.held.size, memory },
+      warm: {},
+    });
+  }
+
+  /** Cuts the connection without a word; heartbeats stop. */
+  vanish(): void {
+    clearInterval(this.#beat);
+    this.channel?.abort(new Failure("channel_closed", "vanished"));
+  }
+
+  of<T extends HubMessage["type"]>(type: T): Extract<HubMessage, { type: T }>[] {
+    return this.received.filter((message) => message.type === type) as Extract<HubMessage, { type: T }>[];
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    clearInterval(this.#beat);
+    await this.channel?.close(new Failure("channel_closed", "test over"));
+  }
+
+  #hello(): WorkerMessage {
+    const {
+      slots = 8,
+      memory = 2 ** 30,
+      labels = {},
+      profiles,
+      protocol = { min: 1, max: 1 },
+    } = this.options;
+    return {
+      type: "hello",
+      protocol,
+      workerId: this.workerId,
+      bootId: this.bootId,
+      version: "0.0.0-test",
+      labels,
+      capacity: { slots, memory, cpus: 2 },
+      profiles: profiles ?? [profileOffer("shell"), profileOffer("python")],
+      routes: [],
+      leases: [...this.held.values()].map((job) => ({
+        ...job.lease,
+        kind: "job",
+        from: job.acked,
+        to: job.log.length,
+      })),
+    };
+  }
+
+  #answer(channel: WorkerChannel, message: HubMessage): void {
+    if (message.type === "offer" && this.offers === "accept") {
+      const job = new SimulatedJob(this, message);
+      this.held.set(message.lease, job);
+      channel.send({ type: "offer.accept", ...job.lease });
+      job.attach(channel, 0);
+      void (this.options.run ?? printAndExit)(job).catch(() => undefined);
+    }
+    if (message.type === "lease.cancel") this.held.get(message.lease)?.cancelled.resolve(message.reason);
+    if (message.type === "lease.done") this.held.get(message.lease)?.done.resolve(message.outcome);
+    if (message.type === "leases.request") {
+      const leases = [...this.held.values()].map((job) => ({
+        ...job.lease,
+        kind: "job" as const,
+        from: job.acked,
+        to: job.log.length,
+      }));
+      channel.send({ type: "leases", leases });
+    }
+    if (message.type === "leases.verdicts") {
+      for (const { lease, verdict } of message.verdicts)
+        if (verdict !== "continue") this.held.get(lease)?.forget();
+    }
+  }
+}
+
+export class SimulatedJob {
+  readonly lease: LeaseRef;
+  readonly spec: JobSpec;
+  readonly cancelled = deferred<string>();
+  done = deferred<"recorded" | "superseded">();
+  /** fires when the worker is told to forget the job */
+  readonly gone = deferred<void>();
+  log: Buffer = Buffer.alloc(0);
+  /** position up to which the hub has it */
+  acked = 0;
+  readonly #worker: SimulatedWorker;
+  readonly #streams = new Map<string, ReturnType<typeof deferred<HubStreamIn>>>();
+  readonly #counts = { stdout: 0, stderr: 0 };
+  #output: OutgoingStream | undefined;
+  #channel: WorkerChannel | undefined;
+  #base = 0;
+
+  constructor(worker: SimulatedWorker, offer: Extract<HubMessage, { type: "offer" }>) {
+    this.#worker = worker;
+    this.lease = { lease: offer.lease, attempt: offer.attempt, epoch: offer.epoch };
+    this.spec = offer.spec;
+  }
+
+  /** The log goes on over `channel` from position `from`. */
+  attach(channel: WorkerChannel, from: number): void {
+    this.#channel = channel;
+    this.#output = undefined;
+    this.#base = from;
+    this.acked = from;
+    if (from < this.log.length) this.#write(this.log.subarray(from));
+  }
+
+  forget(): void {
+    this.#worker.held.delete(this.lease.lease);
+    this.gone.resolve();
+  }
+
+  started(at = Date.now()): void {
+    this.print("event", Buffer.from(JSON.stringify({ event: "started" })));
+    this.#worker.send({ type: "lease.started", ...this.lease, at });
+  }
+
+  print(kind: "stdout" | "stderr" | "event", content: string | Uint8Array): void {
+    const bytes = typeof content === "string" ? Buffer.from(content) : content;
+    const at = Date.now();
+    const record = encodeRecord(
+      kind === "event" ? { ...eventRecord(at, { event: "started" }), bytes } : { kind, at, bytes },
+    );
+    this.log = Buffer.concat([this.log, record]);
+    if (kind !== "event") this.#counts[kind] += bytes.length;
+    this.#write(record);
+  }
+
+  /** Sends a record without keeping it, at the pace of the hub: for much output. */
+  async stream(kind: "stdout" | "stderr", bytes: Uint8Array): Promise<void> {
+    this.#counts[kind] += bytes.length;
+    this.#output ??= this.#open();
+    await this.#output.write(encodeRecord({ kind, at: Date.now(), bytes }));
+  }
+
+  /** Resolves once the hub has all of the log. */
+  async flush(): Promise<void> {
+    if (this.#output === undefined) return;
+    this.#output.end();
+    await this.#output.finished;
+  }
+
+  outcome(over: Partial<AttemptOutcome> = {}): AttemptOutcome {
+    return {
+      reason: "exited",
+      exitCode: 0,
+      signal: null,
+      oom: false,
+      timings: { startMs: 1, runMs: 1, warm: false },
+      usage: { cpuMs: 1, maxRssBytes: 1 },
+      output: { stdoutBytes: this.#counts.stdout, stderrBytes: this.#counts.stderr, truncated: false },
+      logEnd: this.log.length,
+      missing: null,
+      artifacts: [],
+      calls: 0,
+      error: null,
+      ...over,
+    };
+  }
+
+  /** Reports the end of the attempt; resolves with the hub's answer. */
+  async exit(over: Partial<AttemptOutcome> = {}): Promise<"recorded" | "superseded"> {
+    await this.flush();
+    this.#worker.send({ type: "lease.exit", ...this.lease, outcome: this.outcome(over) });
+    const answer = await this.done.promise;
+    this.#worker.held.delete(this.lease.lease);
+    return answer;
+  }
+
+  async sendArtifact(path: string, bytes: Uint8Array, size = bytes.length): Promise<void> {
+    const stream = this.#worker.channel?.open({ kind: "artifact", ...this.lease, path, size });
+    await stream?.write(bytes);
+    stream?.end();
+    await stream?.finished;
+  }
+
+  /** The stream the hub opened for `kind`. */
+  async incoming(kind: HubStream["kind"]): Promise<HubStreamIn> {
+    return await this.#slot(kind).promise;
+  }
+
+  streamOpened(stream: HubStreamIn): void {
+    if (this.#slot(stream.meta.kind).settled) this.#streams.delete(stream.meta.kind);
+    this.#slot(stream.meta.kind).resolve(stream);
+  }
+
+  /** Everything of a stream, granted as it comes. */
+  async readAll(kind: HubStream["kind"]): Promise<Buffer> {
+    const stream = await this.incoming(kind);
+    const chunks: Uint8Array[] = [];
+    for await (const chunk of stream.chunks) {
+      chunks.push(chunk);
+      stream.grant(chunk.length);
+    }
+    stream.finish();
+    return Buffer.concat(chunks);
+  }
+
+  #slot(kind: string): ReturnType<typeof deferred<HubStreamIn>> {
+    const slot = this.#streams.get(kind) ?? deferred<HubStreamIn>();
+    this.#streams.set(kind, slot);
+    return slot;
+  }
+
+  #write(bytes: Uint8Array): void {
+    this.#output ??= this.#open();
+    this.#output.write(bytes).catch(() => undefined);
+  }
+
+  #open(): OutgoingStream {
+    if (this.#channel === undefined) throw new Error("not attached");
+    const stream = this.#channel.open({ kind: "output", ...this.lease, from: this.#base });
+    stream.onGrant((granted) => (this.acked = this.#base + granted));
+    stream.finished.catch(() => undefined);
+    return stream;
+  }
+}
+
+async function printAndExit(job: SimulatedJob): Promise<void> {
+  job.started();
+  job.print("stdout", "hello\n");
+  await job.exit();
+}
