@@ -1,0 +1,49 @@
+/** A worker on the fake driver: `node noop-worker.ts HUB_URL TOKEN_FILE STATE_DIR`. Prints a ready line; SIGTERM drains it. */
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { dialChannel, workerDialect } from "../../src/channel/index.ts";
+import { createLog } from "../../src/log.ts";
+import { createFakeDriver, parseProfile } from "../../src/sandbox/index.ts";
+import { createWorker } from "../../src/worker/index.ts";
+
+const [url = "", tokenFile = "", stateDir = ""] = process.argv.slice(2);
+const log = createLog({ level: "warn" });
+const profile = parseProfile(
+  {
+    name: "noop",
+    shape: "fanout",
+    image: "none",
+    resources: { cpus: 0.05, memory: "1MiB", pids: 8, workspace: "64KiB", tmp: "64KiB" },
+    limits: { wallClock: "60s", output: "1MiB", artifacts: "1MiB" },
+  },
+  "noop.json",
+);
+const worker = createWorker(
+  {
+    driver: createFakeDriver(),
+    dial: (signal) =>
+      dialChannel({
+        url,
+        token: readFileSync(tokenFile, "utf8").trim(),
+        dialect: workerDialect,
+        log,
+        signal,
+      }),
+    profiles: () => new Map([[profile.name, profile]]),
+    log,
+  },
+  {
+    workerId: "bench",
+    bootId: "bench",
+    version: "0",
+    labels: {},
+    slots: 64,
+    memoryBytes: 2 ** 32,
+    cpus: 2,
+    spoolDir: join(stateDir, "spool"),
+  },
+);
+worker.onReady(() => console.log(JSON.stringify({ event: "ready" })));
+process.once("SIGTERM", () => void worker.drain(5_000));
+await worker.run();
+await worker[Symbol.asyncDispose]();

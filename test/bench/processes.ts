@@ -1,0 +1,48 @@
+/** Roles of the product as child processes, as they run in earnest. */
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { readFileSync } from "node:fs";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { fileURLToPath } from "node:url";
+import { createClient, type Client } from "../../src/client/index.ts";
+
+const main = fileURLToPath(new URL("../../src/main.ts", import.meta.url));
+
+export interface Running extends AsyncDisposable {
+  pid: number;
+  ready: { url?: string; keyFile?: string };
+}
+
+/** Starts a TypeScript program and waits for the JSON line it prints when it is ready. */
+export async function startProgram(program: string, args: readonly string[]): Promise<Running> {
+  const child = spawn(process.execPath, ["--disable-warning=ExperimentalWarning", program, ...args], {
+    stdio: ["ignore", "pipe", "inherit"],
+  });
+  const line = await createInterface({ input: child.stdout })[Symbol.asyncIterator]().next();
+  if (line.done === true) throw new Error(`${program} ${args.join(" ")} ended before it was ready`);
+  return {
+    pid: child.pid ?? 0,
+    ready: JSON.parse(line.value) as Running["ready"],
+    async [Symbol.asyncDispose]() {
+      if (child.exitCode !== null || child.signalCode !== null) return;
+      child.kill("SIGTERM");
+      await once(child, "exit");
+    },
+  };
+}
+
+export function startRole(role: string, args: readonly string[]): Promise<Running> {
+  return startProgram(main, [role, ...args, "--log-level", "warn"]);
+}
+
+export async function temporaryFolder(): Promise<AsyncDisposable & { path: string }> {
+  const path = await mkdtemp(join(tmpdir(), "sallyport-bench-"));
+  return { path, [Symbol.asyncDispose]: () => rm(path, { recursive: true, force: true }) };
+}
+
+export function clientOf(url: string | undefined, keyFile: string): Client {
+  return createClient({ url: url ?? "", key: readFileSync(keyFile, "utf8").trim() });
+}
