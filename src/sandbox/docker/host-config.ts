@@ -25,6 +25,7 @@ export interface BodyFacts {
 
 const mib = 2 ** 20;
 const uid = 1000;
+const shmBytes = 8 * mib;
 /** Average file size a tmpfs is laid out for, in bytes: what an inode costs the kernel counts against memory too */
 const bytesPerInode = 8_192;
 
@@ -103,6 +104,8 @@ function folders(profile: Profile): Record<string, string> {
     "/workspace": `rw,exec,nosuid,nodev,${sized(workspace)},${owned}`,
     "/tmp": `rw,nosuid,nodev,${sized(tmp)},mode=1777`,
     "/run/sallyport": `rw,nosuid,nodev,size=${mib},nr_inodes=64,${owned}`,
+    // the engine's own would bound its bytes alone
+    "/dev/shm": `rw,nosuid,nodev,${sized(shmBytes)},mode=1777`,
   };
 }
 
@@ -116,7 +119,7 @@ function limits(profile: Profile): HostConfig {
     NanoCpus: Math.round(cpus * 1e9),
     CpuShares: 512,
     PidsLimit: pids,
-    ShmSize: 8 * mib,
+    ShmSize: shmBytes,
     OomKillDisable: false,
     // the sandbox dies before the worker does
     OomScoreAdj: 500,

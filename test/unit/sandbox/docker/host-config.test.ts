@@ -75,6 +75,7 @@ const golden = {
       "/workspace": "rw,exec,nosuid,nodev,size=268435456,nr_inodes=32768,uid=1000,gid=1000,mode=0700",
       "/tmp": "rw,nosuid,nodev,size=67108864,nr_inodes=8192,mode=1777",
       "/run/sallyport": "rw,nosuid,nodev,size=1048576,nr_inodes=64,uid=1000,gid=1000,mode=0700",
+      "/dev/shm": "rw,nosuid,nodev,size=8388608,nr_inodes=1024,mode=1777",
     },
     MaskedPaths: [
       "/etc/resolv.conf",
