@@ -1,4 +1,5 @@
 import { pino, type DestinationStream, type Logger, type LoggerOptions } from "pino";
+import { isError } from "./errors.ts";
 
 export type Log = Logger;
 
@@ -26,6 +27,7 @@ export function createLog(options: LogOptions = {}): Log {
     base: null,
     timestamp: () => `,"time":"${new Date().toISOString()}"`,
     formatters: { level: (label) => ({ level: label }) },
+    serializers: { err: serializeError },
     redact: { paths: redactedPaths, censor: "[redacted]" },
   };
   return pino(settings, options.destination ?? process.stderr);
@@ -34,4 +36,12 @@ export function createLog(options: LogOptions = {}): Log {
 /** A log that keeps nothing, for tests and embedding. */
 export function silentLog(): Log {
   return pino({ level: "silent" });
+}
+
+/** A coded error says all there is in code, message and details; anything else keeps its stack. */
+function serializeError(error: unknown): unknown {
+  if (!(error instanceof Error)) return error;
+  if (!isError(error)) return pino.stdSerializers.err(error);
+  const cause = error.cause instanceof Error ? { cause: error.cause.message } : {};
+  return { ...error.toWire(), ...(error.code === "internal" && { stack: error.stack }), ...cause };
 }

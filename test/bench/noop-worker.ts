@@ -13,7 +13,7 @@ const profile = parseProfile(
     name: "noop",
     shape: "fanout",
     image: "none",
-    resources: { cpus: 0.05, memory: "1MiB", pids: 8, workspace: "64KiB", tmp: "64KiB" },
+    resources: { cpus: 0.05, memory: "16MiB", pids: 8, workspace: "64KiB", tmp: "64KiB" },
     limits: { wallClock: "60s", output: "1MiB", artifacts: "1MiB" },
   },
   "noop.json",
