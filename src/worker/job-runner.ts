@@ -100,6 +100,7 @@ export class JobRunner {
     const stdin = this.#stdinText(lease, kept);
     const inputs = lease.inputs.bytes(either.signal);
     await abortable(prepareInputs(sandbox.guest.files, { spec, program }, inputs, stdin), either.signal);
+    lease.inputs.close(new SallyportError("stdin_closed", "the inputs are all here"));
     attempt.asked = true;
     const exec = await abortable(
       sandbox.guest.exec({
@@ -173,7 +174,6 @@ export class JobRunner {
     const runMs = performance.now() - startedAt;
     clearTimeout(timer);
     const closed = new SallyportError("stdin_closed", "the command is over");
-    lease.inputs.close(closed);
     lease.stdin.close(closed);
     const [oom] = await Promise.all([
       memoryRanOut(sandbox, times.settleMs),
