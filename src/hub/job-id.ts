@@ -22,5 +22,7 @@ export function isJobId(text: string): boolean {
 
 /** Wall clock `ms` at which the id was made. */
 export function jobIdTime(id: string): number {
-  return [...id.slice(4, 4 + timeDigits)].reduce((time, digit) => time * 32 + alphabet.indexOf(digit), 0);
+  let time = 0;
+  for (const digit of id.slice(4, 4 + timeDigits)) time = time * 32 + alphabet.indexOf(digit);
+  return time;
 }

@@ -129,11 +129,14 @@ export class TestHub implements AsyncDisposable {
 }
 
 /** Resolves once `look` returns something truthy; fails after `ms`. */
-export async function eventually<T>(look: () => T | Promise<T>, ms = 10_000): Promise<NonNullable<T>> {
+export async function eventually<T>(
+  look: () => T | undefined | Promise<T | undefined>,
+  ms = 10_000,
+): Promise<T> {
   const end = performance.now() + ms;
   for (;;) {
     const seen = await look();
-    if (seen) return seen as NonNullable<T>;
+    if (seen) return seen;
     if (performance.now() > end) throw new Error(`did not happen within ${ms} ms: ${look.toString()}`);
     await new Promise((resolve) => setTimeout(resolve, 10));
   }

@@ -18,6 +18,7 @@ import { openapiRoutes } from "./openapi.ts";
 import { outputRoutes } from "./output.ts";
 import { profileRoutes } from "./profiles.ts";
 import { stdinRoutes } from "./stdin.ts";
+import { submitRoutes } from "./submit.ts";
 import { workerRoutes } from "./workers.ts";
 
 /** bytes of a JSON body: contents of files grow by a third in base64 */
@@ -37,7 +38,7 @@ export async function createApi({ context, serverFactory }: ApiDeps): Promise<Ap
     routerOptions: { maxParamLength: 4_096 },
     requestIdHeader: false,
     genReqId: (request) => requestId(request.headers["x-request-id"]),
-    frameworkErrors: (error, request, reply) => sendError(log, error, request, reply),
+    frameworkErrors: (error, request, reply) => void sendError(log, error, request, reply),
   });
   app.decorateRequest("identity", null);
   app.decorateRequest("bodyDigest", "");
@@ -70,6 +71,7 @@ export async function createApi({ context, serverFactory }: ApiDeps): Promise<Ap
 }
 
 const resources: readonly ((app: Api, context: ApiContext) => void)[] = [
+  submitRoutes,
   jobRoutes,
   eventRoutes,
   outputRoutes,

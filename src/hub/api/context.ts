@@ -9,6 +9,7 @@ import { hasScope, type Identity, type Scope } from "../auth/keys.ts";
 import type { OwnNames } from "../auth/origin.ts";
 import type { HubContext } from "../connections/context.ts";
 import { isJobId } from "../job-id.ts";
+import type { LiveUse } from "../live/live-jobs.ts";
 
 declare module "fastify" {
   interface FastifyContextConfig {
@@ -47,8 +48,27 @@ export function identityOf(request: FastifyRequest): Identity {
 
 /** The job, when whoever asks may see it. Throws `job_unknown`. */
 export async function findJob(context: ApiContext, request: FastifyRequest, id: string): Promise<JobRecord> {
+  return visibleTo(request, id, isJobId(id) ? await context.hub.store.jobs.get(id) : null);
+}
+
+/** The same for a job that is watched from here on: no change behind the record can be missed. Dispose the use. */
+export async function watchJob(
+  context: ApiContext,
+  request: FastifyRequest,
+  id: string,
+): Promise<{ use: LiveUse; record: JobRecord }> {
+  if (!isJobId(id)) throw jobUnknown(id);
+  const use = context.hub.live.open(id, "reader");
+  try {
+    return { use, record: visibleTo(request, id, await use.job.record()) };
+  } catch (error) {
+    use[Symbol.dispose]();
+    throw error;
+  }
+}
+
+function visibleTo(request: FastifyRequest, id: string, job: JobRecord | null): JobRecord {
   const identity = identityOf(request);
-  const job = isJobId(id) ? await context.hub.store.jobs.get(id) : null;
   if (job === null || (job.tenant !== identity.tenant && !hasScope(identity, "admin"))) throw jobUnknown(id);
   return job;
 }

@@ -2,7 +2,8 @@ import type { FastifyReply } from "fastify";
 import { z } from "zod";
 import { parseEventId } from "../live/event-id.ts";
 import { jobEvents } from "../live/job-events.ts";
-import { findJob, type Api, type ApiContext } from "./context.ts";
+import type { LiveJob } from "../live/live-job.ts";
+import { watchJob, type Api, type ApiContext } from "./context.ts";
 import { readerSignal, sendEvents } from "./streaming.ts";
 import { errorSchema } from "./views.ts";
 
@@ -19,16 +20,17 @@ export function eventRoutes(app: Api, context: ApiContext): void {
       },
     },
     async (request, reply) => {
-      const { id } = await findJob(context, request, request.params.id);
       const header = request.headers["last-event-id"];
       const lastEventId = (typeof header === "string" ? header : undefined) ?? request.query.lastEventId;
-      return await followJob(context, reply, { id, lastEventId, headers: {} });
+      const { use } = await watchJob(context, request, request.params.id);
+      using live = use;
+      return await followJob(context, reply, { job: live.job, lastEventId, headers: {} });
     },
   );
 }
 
 export interface FollowRequest {
-  id: string;
+  job: LiveJob;
   lastEventId?: string | undefined;
   headers: Record<string, string>;
 }
@@ -42,11 +44,10 @@ export async function followJob(
   const { hub } = context;
   const after = follow.lastEventId === undefined ? undefined : parseEventId(follow.lastEventId);
   if (after?.ended === true) return reply.status(204).send();
-  using live = hub.live.open(follow.id, "reader");
   using reader = readerSignal(reply, context.leaving);
   const { signal } = reader;
-  const headers = { ...follow.headers, "x-job-id": follow.id };
-  const events = jobEvents({ job: live.job, log: hub.store.log }, after, signal);
+  const headers = { ...follow.headers, "x-job-id": follow.job.id };
+  const events = jobEvents({ job: follow.job, log: hub.store.log }, after, signal);
   await sendEvents({ reply, headers, signal, log: hub.log }, events);
-  return reply;
+  return await reply;
 }

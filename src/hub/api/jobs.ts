@@ -1,19 +1,17 @@
-import type { FastifyReply, FastifyRequest } from "fastify";
+import type { FastifyReply } from "fastify";
 import { z } from "zod";
 import { abortable, deadlineSignal, linkSignals } from "../../async/index.ts";
-import { isError, SallyportError } from "../../errors.ts";
-import { jobRequestSchema, jobStates } from "../../protocol/index.ts";
+import { SallyportError } from "../../errors.ts";
+import { jobStates } from "../../protocol/index.ts";
 import type { JobRecord } from "../../store/index.ts";
 import { parseDuration } from "../../units.ts";
 import { hasScope } from "../auth/keys.ts";
-import { findJob, identityOf, jobUnknown, type Api, type ApiContext } from "./context.ts";
-import { followJob } from "./events.ts";
+import type { LiveJob } from "../live/live-job.ts";
+import { findJob, identityOf, jobUnknown, watchJob, type Api, type ApiContext } from "./context.ts";
 import { readerSignal } from "./streaming.ts";
-import { submitJob } from "./submission.ts";
 import { errorSchema, jobPageSchema, jobView, jobViewSchema } from "./views.ts";
 
 const maxWaitMs = 60_000;
-const maxKeyLength = 255;
 
 const idParams = z.strictObject({ id: z.string() });
 const listQuery = z.strictObject({
@@ -25,32 +23,7 @@ const listQuery = z.strictObject({
 const access = ["jobs"] as const;
 
 export function jobRoutes(app: Api, context: ApiContext): void {
-  app.post(
-    "/v1/jobs",
-    {
-      config: { access },
-      schema: {
-        summary: "Submit a job",
-        body: jobRequestSchema,
-        response: { 200: jobViewSchema, 201: jobViewSchema, default: errorSchema },
-      },
-    },
-    async (request, reply) => {
-      refuseWhenLeaving(context);
-      const { job, created } = await submitJob(context.hub, {
-        request: request.body,
-        identity: identityOf(request),
-        idempotencyKey: idempotencyKey(request),
-        digest: request.bodyDigest,
-      });
-      const headers = { location: `/v1/jobs/${job.id}`, ...(!created && { "idempotent-replayed": "true" }) };
-      if (wantsEvents(request)) return await followJob(context, reply, { id: job.id, headers });
-      return reply
-        .status(created ? 201 : 200)
-        .headers(headers)
-        .send(jobView(job));
-    },
-  );
+  cancelRoute(app, context);
 
   app.get(
     "/v1/jobs",
@@ -88,14 +61,24 @@ export function jobRoutes(app: Api, context: ApiContext): void {
       },
     },
     async (request, reply) => {
-      const job = await findJob(context, request, request.params.id);
+      const { use, record } = await watchJob(context, request, request.params.id);
+      using live = use;
       const { wait } = request.query;
-      return jobView(
-        wait === undefined ? job : await waitForEnd(context, reply, { job, waitMs: waitTime(wait) }),
-      );
+      if (wait === undefined) return jobView(record);
+      return jobView(await waitForEnd(context, reply, { job: live.job, waitMs: waitTime(wait) }, record));
     },
   );
+}
 
+function waitTime(text: string): number {
+  const waitMs = parseDuration(text, "wait");
+  if (waitMs <= maxWaitMs) return waitMs;
+  throw new SallyportError("request_invalid", `wait: ${text} is more than 60s`, {
+    details: { field: "wait" },
+  });
+}
+
+function cancelRoute(app: Api, context: ApiContext): void {
   app.post(
     "/v1/jobs/:id/cancel",
     {
@@ -114,51 +97,21 @@ export function jobRoutes(app: Api, context: ApiContext): void {
   );
 }
 
-function refuseWhenLeaving(context: ApiContext): void {
-  if (!context.leaving.aborted) return;
-  throw new SallyportError("hub_draining", "this hub takes no more jobs, it is about to stop");
-}
-
-function idempotencyKey(request: FastifyRequest): string | null {
-  const key = request.headers["idempotency-key"];
-  if (key === undefined) return null;
-  if (typeof key === "string" && key !== "" && key.length <= maxKeyLength) return key;
-  throw new SallyportError("request_invalid", `idempotency-key: needs 1 to ${maxKeyLength} characters`, {
-    details: { field: "idempotency-key" },
-  });
-}
-
-function wantsEvents(request: FastifyRequest): boolean {
-  return (request.headers.accept ?? "").includes("text/event-stream");
-}
-
-function waitTime(text: string): number {
-  const waitMs = parseDuration(text, "wait");
-  if (waitMs <= maxWaitMs) return waitMs;
-  throw new SallyportError("request_invalid", `wait: ${text} is more than 60s`, {
-    details: { field: "wait" },
-  });
-}
-
 /** The job once it is over, or as it is when the time is over or the hub leaves. */
 async function waitForEnd(
   context: ApiContext,
   reply: FastifyReply,
-  options: { job: JobRecord; waitMs: number },
+  { job, waitMs }: { job: LiveJob; waitMs: number },
+  first: JobRecord,
 ): Promise<JobRecord> {
-  using live = context.hub.live.open(options.job.id, "reader");
   using reader = readerSignal(reply, context.leaving);
-  using deadline = deadlineSignal(options.waitMs, "waiting for the job");
+  using deadline = deadlineSignal(waitMs, "waiting for the job");
   using either = linkSignals(reader.signal, deadline.signal);
-  let latest = options.job;
-  try {
-    while (latest.result === null) {
-      const changed = live.job.changed.wait();
-      latest = (await live.job.record()) ?? latest;
-      if (latest.result === null) await abortable(changed, either.signal);
-    }
-  } catch (error) {
-    if (!either.signal.aborted || isError(error, "store_unavailable", "store_full")) throw error;
+  let latest = first;
+  while (latest.result === null && !either.signal.aborted) {
+    const changed = job.changed.wait();
+    latest = (await job.record()) ?? latest;
+    if (latest.result === null) await abortable(changed, either.signal).catch(() => undefined);
   }
   return latest;
 }

@@ -106,5 +106,5 @@ async function sendFollowed(
   const source = { job: live.job, log: hub.store.log };
   const target = { reply, status: from > 0 ? 206 : 200, headers: {}, signal, log: hub.log };
   await sendLive(target, followedBytes(source, { stream, from, attempt }, signal));
-  return reply;
+  return await reply;
 }

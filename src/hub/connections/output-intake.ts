@@ -61,7 +61,7 @@ class OutputIntake {
   /** whole records that wait for the store */
   #waiting: LogPart[] = [];
   #committing: Promise<void> | undefined;
-  #failure: unknown;
+  #failure: SallyportError | undefined;
 
   constructor(context: HubContext, options: IntakeOptions) {
     this.#context = context;
@@ -78,7 +78,7 @@ class OutputIntake {
       for await (const chunk of this.#stream.chunks) this.#take(reader, chunk);
       reader.end();
     } catch (error) {
-      this.#failure ??= error;
+      this.#failure ??= SallyportError.from(error);
     }
     await this.#committing;
     if (this.#failure !== undefined) throw this.#failure;
@@ -118,9 +118,9 @@ class OutputIntake {
     try {
       while (this.#waiting.length > 0) await this.#append(this.#waiting.splice(0));
     } catch (error) {
-      this.#failure ??= error;
+      this.#failure ??= SallyportError.from(error);
       this.#waiting = [];
-      this.#stream.reset(SallyportError.from(error));
+      this.#stream.reset(this.#failure);
     } finally {
       this.#committing = undefined;
     }

@@ -20,12 +20,16 @@ export class LiveJob {
 
   /** The job as last recorded; null when there is none. */
   record(): Promise<JobRecord | null> {
-    const loading = this.#record ?? this.#jobs.get(this.id);
+    if (this.#record !== undefined) return this.#record;
+    const loading = this.#jobs.get(this.id);
     this.#record = loading;
-    loading.catch(() => {
-      if (this.#record === loading) this.#record = undefined;
-    });
+    loading.catch(() => this.touch());
     return loading;
+  }
+
+  /** Takes a record that was read in this very turn, so nothing can have changed since. */
+  seed(record: JobRecord): void {
+    this.#record ??= Promise.resolve(record);
   }
 
   /** The record changed; the next reader asks the store. */
@@ -34,9 +38,11 @@ export class LiveJob {
     this.changed.notify();
   }
 
-  /** The record changed to `record`. */
-  update(record: JobRecord): void {
-    this.#record = Promise.resolve(record);
+  /** The record changed in a known way; nobody needs to ask the store. */
+  patch(change: (record: JobRecord) => JobRecord): void {
+    const patched = this.#record?.then((record) => record && change(record));
+    patched?.catch(() => undefined);
+    this.#record = patched;
     this.changed.notify();
   }
 }

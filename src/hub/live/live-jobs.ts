@@ -42,7 +42,12 @@ export class LiveJobs {
     this.#live.get(id)?.job.touch();
   }
 
-  /** The same for every job, after a change whose jobs nobody named. */
+  /** The job's record changed in a known way. */
+  patch(id: string, change: (record: JobRecord) => JobRecord): void {
+    this.#live.get(id)?.job.patch(change);
+  }
+
+  /** Every job's record may have changed, after a change whose jobs nobody named. */
   touchAll(): void {
     for (const { job } of this.#live.values()) job.touch();
   }
@@ -52,7 +57,7 @@ export class LiveJobs {
     const job = this.#live.get(id)?.job;
     if (job === undefined) return;
     job.tail = undefined;
-    if (record === null) job.touch();
-    else job.update(record);
+    job.touch();
+    if (record !== null) job.seed(record);
   }
 }

@@ -22,8 +22,8 @@ export async function* storedBytes(source: EventSource, range: StreamRange): Asy
   let left = to - from;
   let chunk = await source.log.locate(source.job.id, attempt, stream, from);
   while (chunk !== null) {
-    for (const piece of recordsOf(chunk).map((record) => pieceOf(record, range))) {
-      if (piece.length > 0) yield piece;
+    for (const piece of piecesOf(recordsOf(chunk), range)) {
+      yield piece;
       left -= piece.length;
     }
     if (left <= 0) return;
@@ -52,7 +52,7 @@ export async function* followedBytes(
     const range = { attempt, stream: options.stream, from, to: Number.MAX_SAFE_INTEGER };
     const cursor = new LogCursor(source, { attempt, position: await positionOf(source, range) });
     for (let records = await cursor.next(signal); records !== null; records = await cursor.next(signal)) {
-      for (const piece of records.map((record) => pieceOf(record, range))) if (piece.length > 0) yield piece;
+      yield* piecesOf(records, range);
     }
     if (options.attempt !== undefined) return;
     from = 0;
@@ -95,9 +95,11 @@ function recordsOf(chunk: LogChunk): PlacedRecord[] {
   return new RecordReader(start).push(chunk.bytes);
 }
 
-/** The part of a record that lies in the range; empty for records of anything else. */
-function pieceOf(record: PlacedRecord, range: StreamRange): Uint8Array {
-  if (record.kind !== range.stream || record.offset === null) return new Uint8Array();
-  const { offset, bytes } = record;
-  return bytes.subarray(Math.max(0, range.from - offset), Math.max(0, range.to - offset));
+/** The parts of records that lie in the range. */
+function piecesOf(records: readonly PlacedRecord[], { stream, from, to }: StreamRange): Uint8Array[] {
+  return records.flatMap(({ kind, offset, bytes }) => {
+    if (kind !== stream || offset === null) return [];
+    const piece = bytes.subarray(Math.max(0, from - offset), Math.max(0, to - offset));
+    return piece.length === 0 ? [] : [piece];
+  });
 }

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { allot, type Room, type WaitingPool } from "../../../src/hub/dispatch/match.ts";
 
 function pool(over: Partial<WaitingPool> = {}): WaitingPool {

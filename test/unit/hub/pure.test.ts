@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { isError } from "../../../src/errors.ts";
 import { parseRange } from "../../../src/hub/api/range.ts";
 import { checkNames } from "../../../src/hub/auth/origin.ts";

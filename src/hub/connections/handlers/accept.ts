@@ -14,9 +14,16 @@ export const onAccept: Handler<"offer.accept"> = async (context, connection, mes
   const job = connection.hold(pending.claim);
   context.metrics.offerAnswered("accepted", performance.now() - pending.sentAt);
   if (pending.claim.hasInputs) context.tasks.start("inputs", () => sendInputs(context, connection, job));
-  if ((await job.record(() => context.store.leases.accept(lease, Date.now()))) === "superseded") {
+  const leasedAt = Date.now();
+  if ((await job.record(() => context.store.leases.accept(lease, leasedAt))) === "superseded") {
     tellSuperseded(context, connection, lease, message.type);
     return;
   }
-  context.live.touch(lease.lease);
+  const { attempt, epoch } = lease;
+  const unknown = { startedAt: null, finishedAt: null, reason: null, logEnd: 0 };
+  context.live.patch(job.jobId, (record) => ({
+    ...record,
+    state: "leased",
+    attempts: [...record.attempts, { attempt, epoch, workerId: connection.workerId, leasedAt, ...unknown }],
+  }));
 };

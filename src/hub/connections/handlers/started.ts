@@ -11,6 +11,15 @@ export const onStarted: Handler<"lease.started"> = async (context, connection, m
     job === undefined
       ? "superseded"
       : await job.record(() => context.store.leases.started(lease, message.at));
-  if (recorded === "superseded") tellSuperseded(context, connection, lease, message.type);
-  else context.live.touch(lease.lease);
+  if (recorded === "superseded") {
+    tellSuperseded(context, connection, lease, message.type);
+    return;
+  }
+  context.live.patch(lease.lease, (record) => ({
+    ...record,
+    state: "running",
+    attempts: record.attempts.map((entry) =>
+      entry.attempt === lease.attempt ? { ...entry, startedAt: message.at } : entry,
+    ),
+  }));
 };
