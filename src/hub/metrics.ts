@@ -12,6 +12,8 @@ export interface FleetFigures {
   /** workers by state */
   workers: Readonly<Record<string, number>>;
   held: number;
+  /** jobs somebody reads, or whose log comes in */
+  watched: number;
 }
 
 export class HubMetrics implements Disposable {
@@ -30,6 +32,7 @@ export class HubMetrics implements Disposable {
   readonly #queueAge: Gauge<"profile">;
   readonly #workers: Gauge<"state">;
   readonly #held: Gauge;
+  readonly #watched: Gauge;
   readonly #loopLag: Gauge<"quantile">;
   readonly #lag = monitorEventLoopDelay({ resolution: 20 });
 
@@ -52,6 +55,7 @@ export class HubMetrics implements Disposable {
     this.#queueAge = this.#gauge("queue_oldest_seconds", "Age of the job that waits longest", "profile");
     this.#workers = this.#gauge("workers", "Connected workers", "state");
     this.#held = this.#gauge("held_jobs", "Jobs held by connected workers");
+    this.#watched = this.#gauge("watched_jobs", "Jobs with readers, or whose log comes in");
     this.#loopLag = this.#gauge("event_loop_lag_seconds", "Event loop delay since the last look", "quantile");
     this.#lag.enable();
   }
@@ -88,6 +92,7 @@ export class HubMetrics implements Disposable {
     for (const [profile, at] of oldest) this.#queueAge.set({ profile }, Math.max(0, Date.now() - at) / 1_000);
     for (const [state, count] of Object.entries(fleet.workers)) this.#workers.set({ state }, count);
     this.#held.set(fleet.held);
+    this.#watched.set(fleet.watched);
     this.#setLag();
     return { contentType: this.#registry.contentType, text: await this.#registry.metrics() };
   }

@@ -10,6 +10,7 @@ import { openSqliteStore, type Store } from "../../src/store/index.ts";
 export interface TestHubOptions extends Partial<HubOptions> {
   /** state of an earlier hub to go on with; a fresh one, removed at the end, without it */
   dir?: string;
+  queueCap?: number;
   /** stands between the hub and the real store */
   wrapStore?: (store: Store) => Store;
 }
@@ -62,12 +63,12 @@ export class TestHub implements AsyncDisposable {
   }
 
   static async start(options: TestHubOptions = {}): Promise<TestHub> {
-    const { dir: given, wrapStore = (store) => store, ...hubOptions } = options;
+    const { dir: given, wrapStore = (store) => store, queueCap = 1_000, ...hubOptions } = options;
     const dir = given ?? (await mkdtemp(join(tmpdir(), "sallyport-hub-")));
     const lines: string[] = [];
     const log = createLog({ level: "debug", destination: { write: (line) => void lines.push(line) } });
     const keys = await openKeyRing({ log }, { dir, recheckMs: 0 });
-    const store = await openSqliteStore({ log }, { dir });
+    const store = await openSqliteStore({ log }, { dir, queueCap });
     const hub = await createHub(
       { store: wrapStore(store), log, keys },
       { host: "127.0.0.1", port: 0, ...hubOptions },

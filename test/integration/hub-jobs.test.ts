@@ -294,3 +294,44 @@ test("an artifact the job did not ask for, or of another size than told, is refu
   await job.exit();
   assert.equal((await hub.call(`/v1/jobs/${id}/artifacts/a`)).status, 404);
 });
+
+test("a full queue refuses, and takes jobs again once there is room", async () => {
+  await using hub = await TestHub.start({ queueCap: 2 });
+  await (await workerOf(hub))[Symbol.asyncDispose]();
+  await hub.submit();
+  await hub.submit();
+  const refused = await hub.call("/v1/jobs", { method: "POST", json: shell });
+  assert.deepEqual([refused.status, refused.json.error.code], [429, "queue_full"]);
+  await using _worker = await workerOf(hub);
+  await eventually(async () => {
+    const reply = await hub.call("/v1/jobs", { method: "POST", json: shell });
+    return reply.status === 201;
+  });
+});
+
+test("an exit with part of its output missing is a result that says so", async () => {
+  await using hub = await TestHub.start();
+  const jobs = held();
+  await using worker = await workerOf(hub, { run: jobs.run });
+  const { id } = await hub.submit();
+  const job = await jobs.next();
+  job.print("stdout", "kept");
+  await job.flush();
+  const kept = job.log.length;
+  const outcome = job.outcome({ logEnd: kept + 100, missing: { from: kept, to: kept + 100 } });
+  worker.send({ type: "lease.exit", ...job.lease, outcome });
+  const ended = await hub.wait(id);
+  assert.deepEqual(ended.result?.output.missing, { from: kept, to: kept + 100 });
+  assert.equal((await hub.call(`/v1/jobs/${id}/stdout`)).text, "kept");
+  assert.match((await hub.call(`/v1/jobs/${id}/events`)).text, /event: finished/);
+});
+
+test("when all is over the hub holds nothing of the jobs it served", async () => {
+  await using hub = await TestHub.start();
+  await using _worker = await workerOf(hub);
+  const jobs = await Promise.all(Array.from({ length: 20 }, () => hub.submit()));
+  await Promise.all(jobs.map(({ id }) => Promise.all([hub.wait(id), hub.call(`/v1/jobs/${id}/events`)])));
+  const { text } = await hub.call("/metrics");
+  assert.match(text, /^sallyport_held_jobs 0$/m);
+  await eventually(async () => /^sallyport_watched_jobs 0$/m.test((await hub.call("/metrics")).text));
+});

@@ -67,5 +67,6 @@ async function fleetFigures(context: ApiContext): Promise<Parameters<typeof cont
     pools: await context.hub.store.leases.pools(),
     workers,
     held: connections.reduce((sum, connection) => sum + connection.held.size, 0),
+    watched: context.hub.live.size,
   };
 }
