@@ -293,9 +293,15 @@ test("something that is no hub: hub_unreachable; a hub of another make: protocol
   await new Promise((resolve) => void web.close(resolve));
 });
 
-test("a hub that never answers: the dial's own time ends it, and so does the caller's signal", async () => {
-  const server = createServer().on("upgrade", (_request, socket: Socket) => sockets.push(socket));
-  const sockets: Socket[] = [];
+test("a hub that never answers: the dial's own time ends it, and so does the caller's signal; no socket stays", async () => {
+  const ends: Promise<unknown>[] = [];
+  const server = createServer().on("upgrade", (_request, socket: Socket) => {
+    ends.push(new Promise((resolve) => void socket.once("close", resolve)));
+    socket
+      .on("error", nothing)
+      .on("end", () => socket.end())
+      .resume();
+  });
   await new Promise<void>((resolve) => void server.listen(0, "127.0.0.1", resolve));
   const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
   const hasty = dialChannel({ url, token: "t", dialect, log: silentLog(), timeoutMs: 50 });
@@ -306,8 +312,8 @@ test("a hub that never answers: the dial's own time ends it, and so does the cal
   const waiting = dial(url, { signal: controller.signal });
   controller.abort(new SallyportError("shutting_down", "enough"));
   await assert.rejects(waiting, coded("shutting_down"));
-  sockets.forEach((socket) => socket.destroy());
-  await new Promise((resolve) => void server.close(resolve));
+  await soon(Promise.all(ends), "the end of every socket");
+  await soon(new Promise((resolve) => void server.close(resolve)), "the server's end");
 });
 
 test("a useless address or token is refused before anything is sent, without showing the token", async () => {

@@ -71,6 +71,14 @@ test("every error survives a close: the same code, a reason of at most 123 bytes
   );
 });
 
+test("a reason is cut between characters", () => {
+  for (let at = 0; at < 8; at += 1) {
+    const { reason } = closeOf(new SallyportError("internal", "x".repeat(at) + "😀é".repeat(60)));
+    assert.ok(!reason.includes("\ufffd"));
+    assert.ok(Buffer.byteLength(reason) > 119 && Buffer.byteLength(reason) <= 123);
+  }
+});
+
 test("close codes of others mean what they say", () => {
   const codeOf = (code: number, reason = ""): string => errorOfClose({ code, reason }).code;
   assert.equal(codeOf(1006), "channel_closed");
