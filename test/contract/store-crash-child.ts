@@ -1,0 +1,33 @@
+/** Writes to the store in `argv[2]` without end and prints a line for everything that was acknowledged; is there to be killed. */
+import { writeSync } from "node:fs";
+import { silentLog } from "../../src/log.ts";
+import { openSqliteStore } from "../../src/store/index.ts";
+import { attemptOutcome, claimOne, logPart, newJob, openSession } from "../helpers/store.ts";
+
+const [dir = "", life = ""] = process.argv.slice(2);
+const clients = 6;
+
+const tell = (...words: (string | number)[]): number => writeSync(1, `${words.join(" ")}\n`);
+
+const store = await openSqliteStore({ log: silentLog() }, { dir });
+const session = await openSession(store, { bootId: life, leaseUntil: 1e12 });
+tell("ready");
+
+async function work(client: number): Promise<never> {
+  for (let n = 0; ; n++) {
+    const profile = `p${client}-${life}`;
+    const id = `${life}-${client}-${n}`;
+    await store.jobs.submit(newJob(id, { spec: { profile }, inputs: Buffer.from(id) }));
+    tell("submitted", id);
+    const { lease } = await claimOne(store, session.id, profile);
+    await store.leases.accept(lease, 1);
+    tell("accepted", id, lease.epoch);
+    const part = logPart(["stdout", Buffer.alloc(3_000, id)]);
+    const end = await store.log.append(lease, { from: 0, ...part });
+    tell("appended", id, end);
+    await store.leases.finish(lease, attemptOutcome({ exitCode: n % 7 }), 2);
+    tell("finished", id, n % 7);
+  }
+}
+
+await Promise.all(Array.from({ length: clients }, (_, client) => work(client)));
