@@ -7,6 +7,8 @@ import { engineCall } from "./errors.ts";
 /** The oldest engine API that knows every setting used here (engine 20.10) */
 const apiVersion = "v1.41";
 const defaultSocket = "/var/run/docker.sock";
+/** How long a connection no call uses is kept, in `ms`; the engine itself would keep it for ever */
+const idleMs = 5_000;
 
 export interface EngineFacts {
   name: string;
@@ -21,7 +23,7 @@ export interface EngineFacts {
 export class Engine implements Disposable {
   readonly docker: Docker;
   readonly address: string;
-  readonly #agent = new Agent({ keepAlive: true });
+  readonly #agent = new Agent({ keepAlive: true, timeout: idleMs });
   #facts: Promise<EngineFacts> | undefined;
 
   /** `dockerHost` is `unix:///path` or `tcp://host:port`; the default socket when it is left out. */
