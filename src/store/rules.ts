@@ -114,7 +114,10 @@ export function poolOf(spec: JobSpec): { pool: string; labels: string } {
   return { pool: sorted.length === 0 ? spec.profile : `${spec.profile} ${labels}`, labels };
 }
 
-/** What people may have typed or a worker claimed as a wall clock, as one that a `Date` can hold. */
+/** The last wall clock `ms` with a year of four digits, which is what dates on the wire have. */
+const lastMs = Date.UTC(9999, 11, 31, 23, 59, 59, 999);
+
+/** What a worker says its clock shows, as one that can be told as a date. */
 export function wallClock(ms: number): number {
-  return Math.min(Math.max(Math.round(ms), 0), 8.64e15);
+  return Math.min(Math.max(Math.round(ms), 0), lastMs);
 }

@@ -1,4 +1,4 @@
 import { sqliteEngine } from "../helpers/store.ts";
 import { storeModelSuite } from "./store-model.suite.ts";
 
-storeModelSuite(sqliteEngine, { runs: Number(process.env["SALLYPORT_MODEL_RUNS"] ?? 12) });
+storeModelSuite(sqliteEngine, { runs: Number(process.env["SALLYPORT_MODEL_RUNS"] ?? 10) });

@@ -297,13 +297,17 @@ const step = fc.oneof(
 
 const together = fc.array(step, { minLength: 1, maxLength: 8 }).map((steps) => new Together(steps));
 
+/** Mostly of the same life of its worker. */
+const opening = fc
+  .tuple(index, fc.nat({ max: 3 }), index)
+  .map(([worker, boot, forgets]) => new OpenSession(worker, boot === 3 ? 1 : 0, forgets));
+
 /** One of them is taken at each turn, all as likely. */
 const allCommands = [
   ...Array.from({ length: 12 }, () => together),
   pruneStep.map((prune) => new Together([prune])),
-  fc
-    .tuple(index, fc.nat({ max: 1 }), index)
-    .map(([worker, boot, drops]) => new OpenSession(worker, boot, drops)),
+  opening,
+  opening,
   fc.constant(new Crash()),
 ];
 
@@ -312,7 +316,7 @@ export function storeModelSuite(engine: StoreEngine, { runs }: { runs: number })
     const seed = Number(process.env["SALLYPORT_TEST_SEED"] ?? Date.now() % 2 ** 31);
     t.diagnostic(`seed ${seed}, ${runs} runs`);
     const property = fc.asyncProperty(
-      fc.commands(allCommands, { maxCommands: 60, size: "max" }),
+      fc.commands(allCommands, { maxCommands: 150, size: "max" }),
       async (commands) => {
         await using home = await engine.home();
         const real = { home, store: await home.open() };
