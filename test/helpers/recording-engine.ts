@@ -1,0 +1,98 @@
+/** A way to the engine that writes down every call and passes it on unchanged. */
+import { once } from "node:events";
+import { mkdtemp, rm } from "node:fs/promises";
+import { createServer, request, type IncomingMessage, type ServerResponse } from "node:http";
+import { connect, type Socket } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+
+export interface EngineCall {
+  method: string;
+  /** Without the API version and the query */
+  path: string;
+  query: string;
+  body: string;
+}
+
+const socketPath = "/var/run/docker.sock";
+const bodyBytes = 256 * 1024;
+
+export class RecordingEngine implements AsyncDisposable {
+  readonly calls: EngineCall[] = [];
+  readonly #folder: string;
+  readonly #sockets = new Set<Socket>();
+  readonly #server = createServer((near, answer) => this.#pass(near, answer));
+
+  private constructor(folder: string) {
+    this.#folder = folder;
+    this.#server.on("upgrade", (near: IncomingMessage, socket: Socket, head: Buffer) =>
+      this.#hijack(near, socket, head),
+    );
+  }
+
+  static async start(): Promise<RecordingEngine> {
+    const engine = new RecordingEngine(await mkdtemp(join(tmpdir(), "sallyport-recording-")));
+    engine.#server.listen(join(engine.#folder, "engine.sock"));
+    await once(engine.#server, "listening");
+    return engine;
+  }
+
+  get address(): string {
+    return `unix://${join(this.#folder, "engine.sock")}`;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const socket of this.#sockets) socket.destroy();
+    this.#server.closeAllConnections();
+    this.#server.close();
+    await rm(this.#folder, { recursive: true });
+  }
+
+  #note(near: IncomingMessage): EngineCall {
+    const url = new URL(near.url ?? "/", "http://engine");
+    const path = url.pathname.replace(/^\/v1\.\d+/, "");
+    const call = { method: near.method ?? "", path, query: url.search, body: "" };
+    this.calls.push(call);
+    return call;
+  }
+
+  #pass(near: IncomingMessage, answer: ServerResponse): void {
+    const call = this.#note(near);
+    near.on("data", (chunk: Buffer) => {
+      if (call.body.length < bodyBytes) call.body += chunk.toString("utf8");
+    });
+    const { method, url, headers } = near;
+    const far = request({ socketPath, method: method ?? "GET", path: url ?? "/", headers }, (reply) => {
+      answer.writeHead(reply.statusCode ?? 500, reply.headers);
+      answer.flushHeaders();
+      reply.on("error", () => answer.destroy());
+      reply.pipe(answer);
+    });
+    far.on("error", () => answer.destroy());
+    answer.on("close", () => far.destroy());
+    near.pipe(far);
+  }
+
+  #hijack(near: IncomingMessage, socket: Socket, head: Buffer): void {
+    this.#note(near);
+    const far = connect(socketPath);
+    const lines = near.rawHeaders.flatMap((_, at, all) =>
+      at % 2 === 0 ? [`${all[at]}: ${all[at + 1]}`] : [],
+    );
+    const top = [`${near.method} ${near.url} HTTP/1.1`, ...lines, "", ""].join("\r\n");
+    // in one piece: the engine hands everything it has not read yet at the moment of the switch to the container
+    far.write(Buffer.concat([Buffer.from(top), head]));
+    for (const [one, other] of [
+      [socket, far],
+      [far, socket],
+    ] as const) {
+      this.#sockets.add(one);
+      one.on("error", () => other.destroy());
+      one.on("close", () => {
+        this.#sockets.delete(one);
+        other.destroy();
+      });
+      one.pipe(other);
+    }
+  }
+}
