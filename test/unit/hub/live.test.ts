@@ -1,0 +1,177 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import * as fc from "fast-check";
+import { LiveJobs } from "../../../src/hub/live/live-jobs.ts";
+import { LogCursor } from "../../../src/hub/live/log-cursor.ts";
+import { LogTail } from "../../../src/hub/live/log-tail.ts";
+import { placeInLog } from "../../../src/hub/live/place-in-log.ts";
+import { encodeRecord, RecordReader, type LogPlace, type PlacedRecord } from "../../../src/protocol/index.ts";
+import type { JobRecord, JobStore, LogChunk, LogStore } from "../../../src/store/index.ts";
+
+/** One attempt's log as a store keeps it: what was committed, in the chunks it came in. */
+class StoredLog {
+  readonly chunks: LogChunk[] = [];
+  over = false;
+
+  get end(): number {
+    return this.chunks.at(-1)?.to ?? 0;
+  }
+
+  get log(): LogStore {
+    const read = async (_job: string, _attempt: number, from: number): Promise<LogChunk[]> =>
+      this.chunks.filter((chunk) => chunk.to > from).slice(0, 2);
+    const end = async (): Promise<{ logEnd: number; stdout: number; stderr: number }> => {
+      const reader = new RecordReader();
+      for (const chunk of this.chunks) reader.push(chunk.bytes);
+      const { position, stdoutBytes, stderrBytes } = reader.place;
+      return { logEnd: position, stdout: stdoutBytes, stderr: stderrBytes };
+    };
+    return { read, end } as unknown as LogStore;
+  }
+
+  get jobs(): JobStore {
+    const entry = { attempt: 1, finishedAt: null };
+    const get = async (): Promise<JobRecord> =>
+      ({ attempts: [{ ...entry, finishedAt: this.over ? 1 : null }], result: null }) as unknown as JobRecord;
+    return { get } as unknown as JobStore;
+  }
+}
+
+interface Written {
+  bytes: Uint8Array;
+  before: LogPlace;
+  after: LogPlace;
+}
+
+/** `count` records of growing size, cut into parts of whole records. */
+function parts(count: number): Written[] {
+  const reader = new RecordReader();
+  return Array.from({ length: count }, (_, at) => {
+    const before = { ...reader.place };
+    const kind = at % 3 === 0 ? "stderr" : "stdout";
+    const bytes = encodeRecord({ kind, at, bytes: Buffer.alloc(1 + ((at * 17_011) % 90_000), at) });
+    reader.push(bytes);
+    return { bytes, before, after: { ...reader.place } };
+  });
+}
+
+const chunkOf = ({ bytes, before, after }: Written): LogChunk => ({
+  attempt: 1,
+  from: before.position,
+  to: after.position,
+  bytes,
+  stdoutBefore: before.stdoutBytes,
+  stderrBefore: before.stderrBytes,
+});
+
+const told = (records: PlacedRecord[]): unknown[] =>
+  records.map(({ from, to, kind, offset }) => [from, to, kind, offset]);
+
+test("readers that come and go while a log is written and committed all read the same records, each once", async () => {
+  const written = parts(24);
+  const whole = new RecordReader();
+  const expected = told(written.flatMap(({ bytes }) => whole.push(bytes)));
+  const step = fc.constantFrom("write", "commit", "read a", "read b", "late reader");
+  await fc.assert(
+    fc.asyncProperty(fc.array(step, { maxLength: 120 }), fc.boolean(), async (steps, someoneReads) => {
+      const stored = new StoredLog();
+      const live = new LiveJobs({ jobs: stored.jobs });
+      using use = live.open("j", someoneReads ? "reader" : "writer");
+      const { job } = use;
+      const tail = new LogTail(1, { position: 0, stdoutBytes: 0, stderrBytes: 0 });
+      job.tail = tail;
+      const cursor = (): { cursor: LogCursor; seen: PlacedRecord[] } => ({
+        cursor: new LogCursor({ job, log: stored.log }, { attempt: 1, position: 0 }),
+        seen: [],
+      });
+      const readers = [cursor(), cursor()];
+      const { signal } = new AbortController();
+      let at = 0;
+      let durable = 0;
+      for (const action of steps) {
+        const next = written[at];
+        if (action === "write" && next !== undefined) {
+          assert.ok(tail.append(next));
+          at += 1;
+        } else if (action === "commit" && durable < at) {
+          const ready = written[durable];
+          assert.ok(ready);
+          stored.chunks.push(chunkOf(ready));
+          durable += 1;
+          tail.committed(stored.end, job.readers);
+        } else if (action === "late reader") readers.push(cursor());
+        else {
+          const reader = readers[action === "read a" ? 0 : 1];
+          const end = written[at - 1]?.after.position ?? 0;
+          if (reader !== undefined && reader.cursor.position < end) {
+            reader.seen.push(...((await reader.cursor.next(signal)) ?? []));
+          }
+        }
+      }
+      for (; durable < written.length; durable += 1) stored.chunks.push(chunkOf(written[durable] as Written));
+      stored.over = true;
+      live.settle("j", null);
+      for (const { cursor, seen } of readers) {
+        for (let more = await cursor.next(signal); more !== null; more = await cursor.next(signal))
+          seen.push(...more);
+        assert.deepEqual(told(seen), expected);
+      }
+    }),
+    { numRuns: 150 },
+  );
+});
+
+test("the tail keeps what is not committed and little of what is, and nothing when nobody reads", () => {
+  const written = parts(60);
+  const tail = new LogTail(1, { position: 0, stdoutBytes: 0, stderrBytes: 0 });
+  for (const part of written) tail.append(part);
+  const end = tail.place.position;
+  assert.equal(tail.from, 0);
+  tail.committed(end / 2, 1);
+  assert.ok(tail.from > 0 && tail.from <= end / 2);
+  tail.committed(end, 1);
+  assert.ok(end - tail.from < 2 * 256 * 2 ** 10 && tail.from < end);
+  tail.committed(end, 0);
+  assert.equal(tail.from, end);
+});
+
+test("what comes twice is kept once, what leaves a gap is not taken", () => {
+  const [first, second, third] = parts(3) as [Written, Written, Written];
+  const tail = new LogTail(1, { position: 0, stdoutBytes: 0, stderrBytes: 0 });
+  assert.ok(tail.append(first) && tail.append(first));
+  assert.equal(tail.append(third), false);
+  const both = {
+    bytes: Buffer.concat([first.bytes, second.bytes]),
+    before: first.before,
+    after: second.after,
+  };
+  assert.ok(tail.append(both));
+  assert.equal(tail.place.position, second.after.position);
+});
+
+test("a log that goes on is counted from wherever it goes on, and not from a gap", async () => {
+  const stored = new StoredLog();
+  const written = parts(10);
+  stored.chunks.push(...written.slice(0, 6).map(chunkOf));
+  const live = new LiveJobs({ jobs: stored.jobs });
+  using use = live.open("j", "writer");
+  const source = { job: use.job, log: stored.log };
+  for (const { before } of written.slice(0, 7)) {
+    assert.deepEqual(await placeInLog(source, { attempt: 1, position: before.position }), before);
+  }
+  const beyond = written[8]?.before.position ?? 0;
+  await assert.rejects(placeInLog(source, { attempt: 1, position: beyond }), /gap/);
+  await assert.rejects(placeInLog(source, { attempt: 1, position: 5 }));
+});
+
+test("a job is forgotten with its last user", () => {
+  const live = new LiveJobs({ jobs: new StoredLog().jobs });
+  const first = live.open("j", "reader");
+  const second = live.open("j", "writer");
+  assert.equal(first.job, second.job);
+  assert.deepEqual([live.size, first.job.readers], [1, 1]);
+  first[Symbol.dispose]();
+  assert.equal(live.size, 1);
+  second[Symbol.dispose]();
+  assert.equal(live.size, 0);
+});
