@@ -1,6 +1,6 @@
-/** Which profiles this worker can serve right now: each is prepared at start, and tried again while that fails. */
+/** Which profiles this worker can serve right now: each is prepared at start, and again while that or the making of sandboxes fails. */
 import { Backoff, sleep } from "../async/index.ts";
-import { SallyportError } from "../errors.ts";
+import { SallyportError, type ErrorCode } from "../errors.ts";
 import type { ProfileOffer } from "../protocol/index.ts";
 import type { Log } from "../log.ts";
 import type { Driver, Profile } from "../sandbox/index.ts";
@@ -18,6 +18,13 @@ export interface ProfilesOptions {
   backoffCapMs: number;
 }
 
+/** Failures of a creation that the next one would have too */
+const telling: ReadonlySet<ErrorCode> = new Set([
+  "engine_unavailable",
+  "image_unavailable",
+  "runtime_unavailable",
+]);
+
 const preparing = new SallyportError("profile_unusable", "the profile is still being prepared");
 
 export class Profiles {
@@ -26,6 +33,7 @@ export class Profiles {
   /** by digest; absent once the profile is usable */
   readonly #unusable = new Map<string, SallyportError>();
   readonly #known = new Set<string>();
+  #signal: AbortSignal | undefined;
   #onChange: () => void = () => undefined;
 
   constructor(deps: ProfilesDeps, options: ProfilesOptions) {
@@ -56,12 +64,31 @@ export class Profiles {
   /** Starts preparing all of them; resolves once the first try of every default one is over. */
   async prepareAll(signal: AbortSignal): Promise<void> {
     const { defaults } = this.#options;
+    this.#signal = signal;
     const first: Promise<void>[] = [];
     for (const profile of this.#deps.profiles().values()) {
       const tried = this.#keepPrepared(profile, signal);
       if (defaults === undefined || defaults.includes(profile.name)) first.push(tried);
     }
     await Promise.all(first);
+  }
+
+  /**
+   * A sandbox of `profile` could not be made. Where that says that no other could be made either, nothing more is promised until
+   * preparing works again: a worker that fails at once would otherwise be the least loaded one and get every job.
+   */
+  failed(profile: Profile, error: SallyportError): void {
+    if (this.#signal === undefined || !telling.has(error.code)) return;
+    const all = [...this.#deps.profiles().values()];
+    const hit = error.code === "engine_unavailable" ? all : [profile];
+    const usable = hit.filter(({ digest }) => this.#known.has(digest) && !this.#unusable.has(digest));
+    if (usable.length === 0) return;
+    for (const one of usable) {
+      this.#unusable.set(one.digest, error);
+      void this.#retry(one, this.#signal);
+    }
+    this.#deps.log.warn({ profiles: usable.map(({ name }) => name), err: error }, "profiles cannot be used");
+    this.#onChange();
   }
 
   async #keepPrepared(profile: Profile, signal: AbortSignal): Promise<void> {

@@ -79,8 +79,12 @@ class DialOutWorker implements Worker {
       beat: () => ({ leasesHash: leases.hash, free: this.#admission.free, warm: {} }),
       cutOff: () => this.#cutOff(),
     });
+    const sandboxes = new ColdSandboxes(
+      { driver, log, failed: (profile, error) => this.#profiles.failed(profile, error) },
+      times,
+    );
     const runner = new JobRunner(
-      { sandboxes: new ColdSandboxes({ driver, log }, times), uplink },
+      { sandboxes, uplink },
       { times, spoolDir: options.spoolDir, graceMs: () => this.#heartbeat.intervals.graceMs },
     );
     this.#jobs = new Jobs({ runner, uplink }, times);
