@@ -1,0 +1,122 @@
+/** A Docker engine of the test's own, beside the shared one: private socket and folders, no network, to be killed and restarted. */
+import { execFile, spawn, type ChildProcess } from "node:child_process";
+import { once } from "node:events";
+import { createWriteStream } from "node:fs";
+import { mkdir, mkdtemp, readFile, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { pipeline } from "node:stream/promises";
+import { promisify } from "node:util";
+import Docker from "dockerode";
+import { rawEngine } from "./docker.ts";
+import { eventually } from "./hub.ts";
+
+const run = promisify(execFile);
+
+/** The reason why no engine can be started here, or `false`. */
+export async function requireOwnEngine(): Promise<string | false> {
+  if (process.getuid?.() !== 0) return "an engine of the test's own needs root";
+  return await run("dockerd", ["--version"]).then(
+    () => false,
+    () => "there is no dockerd to start",
+  );
+}
+
+export class OwnEngine implements AsyncDisposable {
+  readonly dir: string;
+  readonly dockerHost: string;
+  readonly client: Docker;
+  #process: ChildProcess | undefined;
+
+  private constructor(dir: string) {
+    this.dir = dir;
+    const socketPath = join(dir, "docker.sock");
+    this.dockerHost = `unix://${socketPath}`;
+    this.client = new Docker({ socketPath, version: "v1.41" });
+  }
+
+  /** Up, with these images of the shared engine. */
+  static async start(...images: string[]): Promise<OwnEngine> {
+    const engine = new OwnEngine(await mkdtemp(join(tmpdir(), "sallyport-engine-")));
+    try {
+      await engine.up();
+      await engine.#load(images);
+    } catch (error) {
+      await engine[Symbol.asyncDispose]();
+      throw error;
+    }
+    return engine;
+  }
+
+  async up(): Promise<void> {
+    const { dir } = this;
+    const folders = ["--data-root", join(dir, "data"), "--exec-root", join(dir, "exec")];
+    const place = ["--host", this.dockerHost, "--pidfile", join(dir, "pid"), ...folders];
+    const child = spawn("dockerd", [...place, "--bridge=none", "--iptables=false"], {
+      stdio: ["ignore", "ignore", "pipe"],
+      detached: true,
+    });
+    process.once("exit", () => child.kill("SIGKILL"));
+    void pipeline(child.stderr, createWriteStream(join(dir, "log"), { flags: "a" })).catch(() => undefined);
+    this.#process = child;
+    await eventually(
+      () =>
+        this.client.ping().then(
+          () => true,
+          () => undefined,
+        ),
+      30_000,
+    );
+  }
+
+  async down(signal: "SIGTERM" | "SIGKILL"): Promise<void> {
+    const child = this.#process;
+    if (child?.exitCode !== null || child.signalCode !== null) return;
+    const exit = once(child, "exit");
+    child.kill(signal);
+    await exit;
+    // the engine's own helper dies with it, a moment later
+    await eventually(async () => !(await runs(join(this.dir, "exec/containerd/containerd.pid"))), 15_000);
+  }
+
+  async containers(): Promise<string[]> {
+    return (await this.client.listContainers({ all: true })).map(({ Id, State }) => `${Id} ${State}`);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    // a killed engine leaves containers behind that only its next life ends
+    const killed = this.#process?.signalCode === "SIGKILL";
+    if (killed) await this.up();
+    for (const { Id } of await this.client.listContainers({ all: true }).catch(() => [])) {
+      await this.client.getContainer(Id).remove({ force: true });
+    }
+    await this.down("SIGTERM");
+    for (const mount of (await mountsUnder(this.dir)).toReversed()) await run("umount", ["-l", mount]);
+    await rm(this.dir, { recursive: true, force: true, maxRetries: 5 });
+  }
+
+  async #load(images: readonly string[]): Promise<void> {
+    await mkdir(this.dir, { recursive: true });
+    for (const image of images) {
+      const saved = await rawEngine().getImage(image).get();
+      const answer = await this.client.loadImage(saved);
+      await pipeline(answer, async (lines) => {
+        for await (const _ of lines) continue;
+      });
+    }
+  }
+}
+
+async function runs(pidFile: string): Promise<boolean> {
+  try {
+    process.kill(Number(await readFile(pidFile, "utf8")), 0);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+async function mountsUnder(dir: string): Promise<string[]> {
+  const lines = (await readFile("/proc/self/mounts", "utf8")).split("\n");
+  return lines.map((line) => line.split(" ")[1] ?? "").filter((path) => path.startsWith(`${dir}/`));
+}
