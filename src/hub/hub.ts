@@ -182,7 +182,7 @@ class RunningHub implements Hub {
   async #authorize(request: IncomingMessage, keys: KeyRing, names: OwnNames): Promise<Identity> {
     checkNames({ host: request.headers.host, origin: request.headers.origin }, names);
     const identity = await authenticate(keys, request.headers);
-    requireScope(identity, "worker", "connector");
+    requireScope(identity, "worker");
     if (this.#leaving.signal.aborted) {
       throw new SallyportError("hub_draining", "this hub takes no more workers, it is about to stop");
     }

@@ -58,6 +58,8 @@ test("a key does what its scopes say, no more", async () => {
     assert.equal((await hub.call(path, { key: jobs })).status, 200, path);
   }
   const connect = (token: string): Promise<unknown> => SimulatedWorker.start({ url: hub.url, token });
+  const connector = await hub.keys.addKey({ name: "c", tenant: "default", weight: 1, scopes: ["connector"] });
+  await assert.rejects(connect(connector), (error) => isError(error, "scope_missing"));
   await assert.rejects(connect(jobs), (error) => isError(error, "scope_missing"));
   await assert.rejects(connect("sp_wrong"), (error) => isError(error, "unauthenticated"));
 });

@@ -237,6 +237,31 @@ test("a hub restarted in the middle of the output goes on where it was, and noth
   assert.equal(printed(await rest, "stdout").toString(), "during after");
 });
 
+test("a channel cut again and again while a job prints loses and doubles nothing", async () => {
+  await using hub = await TestHub.start();
+  const held = deferred<SimulatedJob>();
+  await using worker = await workerOf(hub, async (job) => held.resolve(job));
+  const { id } = await hub.submit();
+  const job = await held.promise;
+  job.started();
+  const events = eventsOf(hub, id);
+  const content = randomBytes(1_500_000);
+  for (let at = 0, piece = 1; at < content.length; at += piece) {
+    piece = 1 + Math.floor(Math.random() * 60_000);
+    job.print("stdout", content.subarray(at, at + piece));
+    if (piece % 3 !== 0) continue;
+    if (piece % 2 === 0) await eventually(() => job.acked > job.log.length / 2);
+    worker.vanish();
+    await worker.connect();
+  }
+  assert.equal(await job.exit(), "recorded");
+  const seen = await events;
+  assert.ok(printed(seen, "stdout").equals(content));
+  const stored = await get(hub, `/v1/jobs/${id}/stdout`);
+  assert.ok(Buffer.from(await stored.arrayBuffer()).equals(content));
+  assert.equal((await hub.wait(id)).attempts.length, 1);
+});
+
 test("a reader follows a job across its attempts", async () => {
   await using hub = await TestHub.start({ intervals: { leaseMs: 300, heartbeatMs: 50 } });
   const lost = await workerOf(hub, async (job) => {

@@ -33,7 +33,8 @@ export function sendError(
   request: FastifyRequest,
   reply: FastifyReply,
 ): FastifyReply {
-  const known = toApiError(error);
+  const left = request.raw.destroyed && !request.raw.complete;
+  const known = left ? new SallyportError("cancelled", "the client left") : toApiError(error);
   const { method } = request;
   const route = request.routeOptions.url ?? "unknown";
   if (known.status >= 500) {

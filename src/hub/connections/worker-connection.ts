@@ -108,17 +108,23 @@ export class WorkerConnection {
     return this.#phase === "ready" && now >= this.#restUntil && now - this.#seenAt <= this.#suspectMs;
   }
 
-  /** What it can be offered right now, offers in flight taken off. */
+  /** How many jobs it can be offered right now, offers in flight taken off. */
+  get freeSlots(): number {
+    if (!this.takesOffers) return 0;
+    const slots = this.#onTrial ? Math.min(1, this.free.slots) : this.free.slots;
+    return Math.max(0, slots - this.offers.size);
+  }
+
+  /** What it has room for right now. */
   room(): Room {
     const inFlight = [...this.offers.values()].reduce(
       (sum, { claim }) => sum + this.memoryOf(claim.spec.profile),
       0,
     );
-    const slots = this.takesOffers ? this.free.slots - this.offers.size : 0;
     return {
       workerId: this.workerId,
       labels: this.hello.labels,
-      slots: this.#onTrial ? Math.min(slots, 1 - this.offers.size) : slots,
+      slots: this.freeSlots,
       totalSlots: this.hello.capacity.slots,
       memory: this.free.memory - inFlight,
       profiles: new Map(

@@ -1,5 +1,6 @@
 import { abortable, sleep } from "../../async/index.ts";
 import type { HubContext } from "../connections/context.ts";
+import type { WorkerConnection } from "../connections/worker-connection.ts";
 import { isStoreTrouble } from "../connections/persist.ts";
 import { allot, type Allotment } from "./match.ts";
 import { offer } from "./offer.ts";
@@ -25,12 +26,15 @@ export async function dispatchLoop(context: HubContext, signal: AbortSignal): Pr
 
 /** One look at the pools and the workers: one claim per pool and worker, all in one go. */
 async function dispatchOnce(context: HubContext): Promise<void> {
-  const hasRoom = context.registry.all().some((connection) => connection.room().slots > 0);
-  if (!hasRoom) return;
+  if (roomyWorkers(context).length === 0) return;
   const pools = await context.store.leases.pools();
   if (pools.length === 0) return;
-  const rooms = context.registry.all().map((connection) => connection.room());
+  const rooms = roomyWorkers(context).map((connection) => connection.room());
   await Promise.all(allot(pools, rooms).map((allotment) => claimAndOffer(context, allotment)));
+}
+
+function roomyWorkers(context: HubContext): WorkerConnection[] {
+  return context.registry.all().filter((connection) => connection.freeSlots > 0);
 }
 
 async function claimAndOffer(context: HubContext, allotment: Allotment): Promise<void> {
