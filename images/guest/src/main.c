@@ -169,7 +169,10 @@ int main(int argc, char **argv) {
         serve_input();
         bool more = files_work(files_first);
         int wait = exec_tick();
+        bool held = !out_idle();
         if (!out_flush()) end(0);
+        /* Room that came only now wakes nobody: whoever found none a moment ago is asked once more. */
+        if (held && out_idle()) more = true;
         watch();
         loop_turn(more ? 0 : wait);
     }
