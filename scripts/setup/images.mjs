@@ -1,6 +1,6 @@
 /** The images that shipped profiles name, each rebuilt only when something it is made from has changed. */
 import { createHash } from "node:crypto";
-import { readFileSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { nodeVersion } from "./dependencies.mjs";
 import { SetupFailure } from "./failure.mjs";
@@ -17,20 +17,29 @@ const inputsLabel = "dev.sallyport.inputs";
  */
 export async function ensureImage({ client, base, name, signal }, started) {
   const tag = `sallyport/${name}:latest`;
-  const dockerfile = join(imagesDir, name, "Dockerfile");
+  const own = ownFiles(join(imagesDir, name));
   const extra = name === "node" ? await nodeFiles() : { key: "", files: [] };
+  const contents = own.map((file) => [file.name, readFileSync(file.path, "utf8")]);
   const inputs = createHash("sha256")
-    .update(JSON.stringify([readFileSync(dockerfile, "utf8"), base.id, extra.key]))
+    .update(JSON.stringify([contents, base.id, extra.key]))
     .digest("hex");
   const there = await client.image(tag, signal);
   if (there?.Config?.Labels?.[inputsLabel] !== inputs) {
     started(`building ${tag}`);
-    const context = pack([{ name: "Dockerfile", path: dockerfile }, ...extra.files]);
+    const context = pack([...own, ...extra.files]);
     const args = { BASE_IMAGE: base.reference };
     await client.build({ tag, context, args, labels: { [inputsLabel]: inputs } }, signal);
   }
   const { Size: size } = await client.image(tag, signal);
   return `${tag}, ${Math.round(size / 1e6)} MB`;
+}
+
+/** The files that stand in the image's folder; the program that a build by hand puts there is not one of them. */
+function ownFiles(folder) {
+  return readdirSync(folder)
+    .filter((name) => name !== "node")
+    .sort()
+    .map((name) => ({ name, path: join(folder, name) }));
 }
 
 /** The Node that runs this checkout also runs in the sandbox: npm has checked it, and no other download is needed. */
