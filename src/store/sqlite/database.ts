@@ -23,7 +23,7 @@ export class Db implements Disposable {
       db.exec("PRAGMA synchronous = FULL");
       db.exec("PRAGMA wal_autocheckpoint = 4000");
       db.exec(`PRAGMA journal_size_limit = ${64 * 2 ** 20}`);
-      db.exec(`PRAGMA cache_size = -${64 * 2 ** 10}`);
+      db.exec(`PRAGMA cache_size = -${16 * 2 ** 10}`);
       db.exec("PRAGMA temp_store = MEMORY");
       db.exec("PRAGMA trusted_schema = OFF");
       const pageSize = db.pragma("page_size");
@@ -38,7 +38,7 @@ export class Db implements Disposable {
   /** A connection that sees what was committed when its transaction began. */
   static reader(path: string): Db {
     const db = new Db(new DatabaseSync(path, { readOnly: true, timeout: 5_000 }));
-    db.exec(`PRAGMA cache_size = -${32 * 2 ** 10}`);
+    db.exec(`PRAGMA cache_size = -${8 * 2 ** 10}`);
     db.exec("PRAGMA trusted_schema = OFF");
     return db;
   }

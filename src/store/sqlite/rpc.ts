@@ -14,8 +14,8 @@ export interface Call {
 
 export type Reply = { id: number; value: unknown } | { id: number; error: ThrownError };
 
-/** To a thread: calls that were made together, or the wish that it finish. */
-export type ToThread = { calls: Call[]; bytes: number } | "close";
+/** To a thread: calls that were made together with the buffers given away with them, or the wish that it finish. */
+export type ToThread = { calls: Call[]; buffers: ArrayBuffer[] } | "close";
 
 /** From a thread: that it is there, why it cannot be, or answers. */
 export type FromThread = { ready: true } | { failed: ThrownError } | { replies: Reply[] };

@@ -27,9 +27,11 @@ export function serveThread(service: Service): void {
   }
   port.on("message", (first: ToThread) => {
     for (let message: ToThread | undefined = first; message !== undefined;) {
-      const { calls, last } = gather(message);
+      const { calls, buffers, last } = gather(message);
       const transfer: ArrayBuffer[] = [];
       if (calls.length > 0) send({ replies: service.run(db, calls, transfer) }, transfer);
+      // Frees them at once; left to the collector they pile up while much is written.
+      for (const buffer of buffers) buffer.transfer(0);
       if (last) {
         db[Symbol.dispose]();
         port.close();
@@ -42,16 +44,18 @@ export function serveThread(service: Service): void {
 }
 
 /** What came while the batch before was being committed joins `first`, up to the bounds. */
-function gather(first: ToThread): { calls: Call[]; last: boolean } {
+function gather(first: ToThread): { calls: Call[]; buffers: ArrayBuffer[]; last: boolean } {
   const calls: Call[] = [];
+  const buffers: ArrayBuffer[] = [];
   let bytes = 0;
   for (let message: ToThread | undefined = first; message !== undefined;) {
-    if (message === "close") return { calls, last: true };
+    if (message === "close") return { calls, buffers, last: true };
     calls.push(...message.calls);
-    bytes += message.bytes;
+    buffers.push(...message.buffers);
+    bytes += message.buffers.reduce((sum, buffer) => sum + buffer.byteLength, 0);
     message = calls.length < batchCalls && bytes < batchBytes ? next() : undefined;
   }
-  return { calls, last: false };
+  return { calls, buffers, last: false };
 }
 
 function next(): ToThread | undefined {

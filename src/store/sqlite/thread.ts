@@ -18,8 +18,7 @@ export class Thread<Ops extends Operations> implements AsyncDisposable {
   readonly #gone = deferred<void>();
   readonly #pending = new Map<number, Deferred<unknown>>();
   #outbox: Call[] = [];
-  #outboxBytes = 0;
-  #transfer: ArrayBuffer[] = [];
+  #buffers: ArrayBuffer[] = [];
   #nextId = 1;
   #over: SallyportError | undefined;
 
@@ -65,10 +64,7 @@ export class Thread<Ops extends Operations> implements AsyncDisposable {
     this.#pending.set(id, answer);
     if (this.#outbox.length === 0) process.nextTick(() => this.#flush());
     this.#outbox.push({ id, op, args });
-    for (const part of bytes) {
-      this.#outboxBytes += part.length;
-      this.#transfer.push(part.buffer);
-    }
+    for (const part of bytes) this.#buffers.push(part.buffer);
     return answer.promise as Promise<ReturnType<Ops[Name]>>;
   }
 
@@ -92,12 +88,10 @@ export class Thread<Ops extends Operations> implements AsyncDisposable {
   #flush(): void {
     const calls = this.#outbox;
     if (calls.length === 0) return;
-    const message: ToThread = { calls, bytes: this.#outboxBytes };
-    const transfer = this.#transfer;
+    const buffers = this.#buffers;
     this.#outbox = [];
-    this.#outboxBytes = 0;
-    this.#transfer = [];
-    this.#worker.postMessage(message, transfer);
+    this.#buffers = [];
+    this.#worker.postMessage({ calls, buffers } satisfies ToThread, buffers);
   }
 
   #receive(message: FromThread): void {
@@ -117,7 +111,7 @@ export class Thread<Ops extends Operations> implements AsyncDisposable {
     this.#over ??= error;
     this.#ready.reject(error);
     this.#outbox = [];
-    this.#transfer = [];
+    this.#buffers = [];
     for (const answer of this.#pending.values()) answer.reject(error);
     this.#pending.clear();
   }

@@ -1,0 +1,65 @@
+/** What a cancel does in each state. */
+import assert from "node:assert/strict";
+import { describe } from "node:test";
+import { jobResultSchema } from "../../../src/protocol/index.ts";
+import { attemptOutcome, claimOne, leaseOne, newJob, openSession } from "../../helpers/store.ts";
+import { assertSuperseded, type Laws } from "./laws.ts";
+
+export function cancellingLaws({ engine, promise }: Laws): void {
+  describe(`store (${engine.name}): cancelling`, () => {
+    promise(
+      "a job nobody holds ends at once; a late acceptance of its offer is superseded",
+      async (store) => {
+        const { id } = await openSession(store);
+        await store.jobs.submit(newJob("j1", { now: 1_000 }));
+        await store.jobs.submit(newJob("j2"));
+        const { lease } = await claimOne(store, id);
+        const offered = await store.jobs.cancel("j1", 1_400);
+        const queued = await store.jobs.cancel("j2", 1_400);
+        assert.deepEqual([offered?.ended, offered?.lease], [true, null]);
+        assert.deepEqual([queued?.ended, queued?.job.state], [true, "cancelled"]);
+        assert.deepEqual(
+          [offered?.job.result?.reason, offered?.job.result?.attempt, offered?.job.result?.timings.queuedMs],
+          ["cancelled", 0, 400],
+        );
+        assert.deepEqual(jobResultSchema.parse(offered?.job.result), offered?.job.result);
+        await assertSuperseded(store, lease);
+        assert.deepEqual(await store.leases.pools(), []);
+      },
+    );
+
+    promise(
+      "for a job that is held the wish is kept, told with every renewal, and names who to tell",
+      async (store) => {
+        const { id } = await openSession(store);
+        const { lease } = await leaseOne(store, id, newJob("j1"));
+        const cancelled = await store.jobs.cancel("j1", 3_000);
+        assert.equal(cancelled?.ended, false);
+        assert.deepEqual(cancelled?.lease, { lease, jobId: "j1", sessionId: id, workerId: "w1" });
+        assert.deepEqual([cancelled?.job.state, cancelled?.job.cancelRequested], ["leased", true]);
+        assert.deepEqual(await store.leases.renew(id, 200_000), { refs: [lease], cancelled: [lease] });
+        const { job } = await store.leases.finish(lease, attemptOutcome(), 4_000);
+        assert.equal(job?.state, "succeeded", "a cancel that came too late leaves the true result");
+        const late = await store.jobs.cancel("j1", 5_000);
+        assert.deepEqual([late?.ended, late?.lease, late?.job.result], [false, null, job?.result]);
+      },
+    );
+
+    promise("a job whose cancel is pending is not queued again", async (store) => {
+      const { id } = await openSession(store);
+      await leaseOne(store, id, newJob("j1", { spec: { maxAttempts: 3 } }));
+      await store.jobs.cancel("j1", 3_000);
+      assert.deepEqual(await store.leases.expire(200_000), [{ jobId: "j1", requeued: false }]);
+      const job = await store.jobs.get("j1");
+      assert.deepEqual(
+        [job?.state, job?.result?.reason, job?.attempts[0]?.reason],
+        ["cancelled", "cancelled", "worker_lost"],
+      );
+    });
+
+    promise("nothing is known of an unknown job", async (store) => {
+      assert.equal(await store.jobs.cancel("nobody", 1), null);
+      assert.equal(await store.jobs.get("nobody"), null);
+    });
+  });
+}
