@@ -305,9 +305,10 @@ async function startChild(dir: string, life: string): Promise<Writer> {
   return {
     pid,
     kill: async ({ afterLines } = { afterLines: 0 }) => {
-      while (writer.exitCode === null && printed.split("\n").length <= afterLines)
-        await once(writer.stdout, "data");
       const closed = once(writer, "close");
+      while (writer.exitCode === null && printed.split("\n").length <= afterLines) {
+        await Promise.race([once(writer.stdout, "data"), closed]);
+      }
       writer.kill("SIGKILL");
       await closed;
       assert.ok(printed.startsWith("ready\n"), `the writer ended by itself: ${printed}`);
