@@ -8,8 +8,8 @@ import { SallyportError } from "../errors.ts";
 export const recordKinds = { stdout: 1, stderr: 2, event: 3, gap: 4 } as const;
 export type RecordKind = keyof typeof recordKinds;
 export const recordHeaderBytes = 11;
-/** the most bytes one record holds */
-export const maxRecordBytes = 1 * 2 ** 20;
+/** the most bytes one record holds; a whole record has to fit the stream's window */
+export const maxRecordBytes = 256 * 2 ** 10;
 
 export interface LogRecord {
   kind: RecordKind;
