@@ -1,5 +1,4 @@
 /** Writes to the store in `argv[2]` without end and prints a line for everything that was acknowledged; is there to be killed. */
-import { writeSync } from "node:fs";
 import { silentLog } from "../../src/log.ts";
 import { openSqliteStore } from "../../src/store/index.ts";
 import { attemptOutcome, claimOne, logPart, newJob, openSession } from "../helpers/store.ts";
@@ -7,7 +6,7 @@ import { attemptOutcome, claimOne, logPart, newJob, openSession } from "../helpe
 const [dir = "", life = ""] = process.argv.slice(2);
 const clients = 6;
 
-const tell = (...words: (string | number)[]): number => writeSync(1, `${words.join(" ")}\n`);
+const tell = (...words: (string | number)[]): boolean => process.stdout.write(`${words.join(" ")}\n`);
 
 const store = await openSqliteStore({ log: silentLog() }, { dir });
 const session = await openSession(store, { bootId: life, leaseUntil: 1e12 });
