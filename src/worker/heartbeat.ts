@@ -10,6 +10,8 @@ export interface HeartbeatDeps {
   beat: () => Beat;
   /** The hub has renewed nothing for `selfStopMs`, so soon it will give the leases to others */
   cutOff: () => void;
+  /** The hub has renewed nothing for `leaseMs`: whatever was held is over, and its results are nobody's */
+  expired: () => void;
 }
 
 /**
@@ -26,6 +28,7 @@ export class Heartbeat implements Disposable {
   #renewedAt = 0;
   #beats: NodeJS.Timeout | undefined;
   #selfStop: NodeJS.Timeout | undefined;
+  #expiry: NodeJS.Timeout | undefined;
 
   constructor(deps: HeartbeatDeps) {
     this.#deps = deps;
@@ -62,6 +65,7 @@ export class Heartbeat implements Disposable {
   [Symbol.dispose](): void {
     this.stopBeats();
     clearTimeout(this.#selfStop);
+    clearTimeout(this.#expiry);
   }
 
   /** A channel on which nobody answers is no better than none. */
@@ -85,7 +89,14 @@ export class Heartbeat implements Disposable {
   #renewed(at: number): void {
     this.#renewedAt = Math.max(this.#renewedAt, at);
     clearTimeout(this.#selfStop);
-    const left = this.#renewedAt + this.#intervals.selfStopMs - performance.now();
-    this.#selfStop = setTimeout(() => this.#deps.cutOff(), Math.max(0, left));
+    clearTimeout(this.#expiry);
+    const { selfStopMs, leaseMs } = this.#intervals;
+    this.#selfStop = setTimeout(() => this.#deps.cutOff(), this.#left(selfStopMs));
+    this.#expiry = setTimeout(() => this.#deps.expired(), this.#left(leaseMs));
+  }
+
+  /** `ms` until the last renewal is `age` old */
+  #left(age: number): number {
+    return Math.max(0, this.#renewedAt + age - performance.now());
   }
 }

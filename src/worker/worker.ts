@@ -59,12 +59,10 @@ class DialOutWorker implements Worker {
   constructor(deps: WorkerDeps, options: WorkerOptions) {
     this.#options = options;
     this.#log = deps.log.child({ workerId: options.workerId });
-    this.#times = { ...defaultTimes, ...options.times };
-    const times = this.#times;
-    const log = this.#log;
+    const times = { ...defaultTimes, ...options.times };
+    this.#times = times;
     const { driver } = deps;
-    const uplink = this.#uplink;
-    const leases = this.#leases;
+    const [log, uplink, leases] = [this.#log, this.#uplink, this.#leases];
     this.#admission = new Admission({ slots: options.slots, memory: options.memoryBytes });
     this.#profiles = new Profiles(
       { driver, profiles: deps.profiles, log },
@@ -78,6 +76,7 @@ class DialOutWorker implements Worker {
     this.#heartbeat = new Heartbeat({
       beat: () => ({ leasesHash: leases.hash, free: this.#admission.free, warm: {} }),
       cutOff: () => this.#cutOff(),
+      expired: () => this.#expired(),
     });
     const sandboxes = new ColdSandboxes(
       { driver, log, failed: (profile, error) => this.#profiles.failed(profile, error) },
@@ -264,6 +263,17 @@ class DialOutWorker implements Worker {
     if (running.length === 0) return;
     this.#log.warn({ leases: running }, "cut off from the hub too long; stopping all sandboxes");
     this.#leases.stopAll("cut_off");
+  }
+
+  /** A worker that drains would otherwise wait for ever for a hub that never comes back. */
+  #expired(): void {
+    const over = this.#leases.all();
+    if (over.length === 0) return;
+    this.#log.warn(
+      { leases: over.map(({ ref }) => ref.lease) },
+      "leases are over, nothing of them is reported",
+    );
+    for (const lease of over) this.#leases.finish(lease, "superseded");
   }
 
   #tellDraining(): void {
