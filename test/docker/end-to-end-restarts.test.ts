@@ -1,10 +1,12 @@
 /** Hub and worker as separate processes, each restarted or killed while jobs run. */
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import type { Client } from "../../src/client/index.ts";
 import { rawEngine, requireEngine } from "../helpers/docker.ts";
 import { Fleet, sandboxesOf } from "../helpers/fleet.ts";
 import {
+  follow,
+  generated,
+  generator,
   over,
   pythonProfile,
   script,
@@ -18,41 +20,6 @@ import { eventually } from "../helpers/hub.ts";
 
 const skip = await requireEngine();
 
-const blocks = 300;
-const blockBytes = 10_007;
-const generator = `
-import sys, time
-for at in range(${blocks}):
-    sys.stdout.buffer.write(bytes((at * 31 + k * 7) % 256 for k in range(${blockBytes})))
-    sys.stdout.buffer.flush()
-    time.sleep(0.015)
-`;
-
-function generated(): Buffer {
-  const bytes = Buffer.alloc(blocks * blockBytes);
-  for (let at = 0; at < bytes.length; at += 1) {
-    bytes[at] = (Math.floor(at / blockBytes) * 31 + (at % blockBytes) * 7) % 256;
-  }
-  return bytes;
-}
-
-/** Everything a follower of the job sees, over however many connections; fails on a gap or a repetition. */
-async function follow(client: Client, id: string, onBytes: (total: number) => void): Promise<Buffer> {
-  const parts: Buffer[] = [];
-  let total = 0;
-  const ids = new Set<string>();
-  for await (const event of client.jobs.events(id, { patienceMs: 60_000 })) {
-    assert.ok(!ids.has(event.id) || event.type === "started", `event ${event.id} came once`);
-    ids.add(event.id);
-    if (event.type !== "stdout") continue;
-    assert.equal(event.offset, total, "output goes on where it was");
-    parts.push(Buffer.from(event.bytes));
-    total += event.bytes.length;
-    onBytes(total);
-  }
-  return Buffer.concat(parts);
-}
-
 describe("restarts", { skip, concurrency: 3 }, () => {
   for (const signal of ["SIGTERM", "SIGKILL"] as const) {
     test(`hub ended by ${signal} mid-job and started again: the job finishes, its output whole`, async () => {
@@ -60,10 +27,10 @@ describe("restarts", { skip, concurrency: 3 }, () => {
       const hub = await fleet.startHub();
       await fleet.startWorker({ profiles: await fleet.profiles("profiles", pythonProfile) });
       const { client, port } = fleet;
-      const job = await client.jobs.submit({ profile: "python", language: "python", code: generator });
+      const job = await client.jobs.submit(generator());
       const midway = Promise.withResolvers<void>();
       const followed = follow(client, job.id, (total) => {
-        if (total > blockBytes * 20) midway.resolve();
+        if (total > 200_000) midway.resolve();
       });
       await Promise.race([midway.promise, followed]);
       await hub.stop(signal);

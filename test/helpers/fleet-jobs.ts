@@ -1,4 +1,5 @@
 /** What tests of a whole fleet share: profiles, short intervals, and waiting for jobs. */
+import assert from "node:assert/strict";
 import type { Client, JobRequest, JobView } from "../../src/client/index.ts";
 import { eventually } from "./hub.ts";
 
@@ -60,4 +61,49 @@ export async function stdoutOf(client: Client, id: string): Promise<Buffer> {
 /** `state reason` of an ended job, with the number of its attempts */
 export function verdictOf({ state, result, attempts }: JobView): [string, string | undefined, number] {
   return [state, result?.reason, attempts.length];
+}
+
+const blocks = 300;
+const blockBytes = 10_007;
+const generatorCode = `
+import sys, time
+for at in range(${blocks}):
+    sys.stdout.buffer.write(bytes((at * 31 + k * 7) % 256 for k in range(${blockBytes})))
+    sys.stdout.buffer.flush()
+    time.sleep(0.015)
+`;
+
+/** A job of the python profile that prints `generated` over some seconds */
+export function generator(more: Partial<JobRequest> = {}): JobRequest {
+  return { profile: "python", language: "python", code: generatorCode, ...more };
+}
+
+/** What it prints: no line ends, no UTF-8, no period a block of ours could share */
+export function generated(): Buffer {
+  const bytes = Buffer.alloc(blocks * blockBytes);
+  for (let at = 0; at < bytes.length; at += 1) {
+    bytes[at] = (Math.floor(at / blockBytes) * 31 + (at % blockBytes) * 7) % 256;
+  }
+  return bytes;
+}
+
+/** Everything a follower of the job sees, over however many connections; fails on a gap or a repetition. */
+export async function follow(
+  client: Client,
+  id: string,
+  onBytes: (total: number) => void = () => undefined,
+): Promise<Buffer> {
+  const parts: Buffer[] = [];
+  let total = 0;
+  const ids = new Set<string>();
+  for await (const event of client.jobs.events(id, { patienceMs: 60_000 })) {
+    assert.ok(!ids.has(event.id) || event.type === "started", `event ${event.id} came once`);
+    ids.add(event.id);
+    if (event.type !== "stdout") continue;
+    assert.equal(event.offset, total, "output goes on where it was");
+    parts.push(Buffer.from(event.bytes));
+    total += event.bytes.length;
+    onBytes(total);
+  }
+  return Buffer.concat(parts);
 }

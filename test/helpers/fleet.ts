@@ -71,7 +71,7 @@ export class Process implements AsyncDisposable {
     const timer = setTimeout(() => this.kill("SIGKILL"), stopMs);
     const end = await this.exit;
     clearTimeout(timer);
-    assert.ok(signal === "SIGKILL" || end[1] !== "SIGKILL", `ends within ${stopMs} ms of ${signal}`);
+    assert.ok(signal === "SIGKILL" || end[1] !== "SIGKILL", `ends within ${stopMs} ms of ${signal}: ${this.stderr}`);
     return end;
   }
 
