@@ -12,7 +12,7 @@ const id = "[0-9a-f]{64}";
 
 /** Everything the driver may ever ask, and nothing else. */
 const allowed = [
-  /^GET \/info$/,
+  /^GET \/(info|version)$/,
   /^GET \/events$/,
   /^GET \/images\/.+\/json$/,
   /^POST \/build$/,

@@ -1,6 +1,6 @@
 /** Files go in and out as bytes of regular files of the sandbox: no link leads anywhere, nothing blocks or floods. */
 import assert from "node:assert/strict";
-import { randomUUID } from "node:crypto";
+import { createHash, randomUUID } from "node:crypto";
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -38,6 +38,15 @@ describe("file traffic", { skip }, () => {
   test("control: a regular file arrives as it is", async () => {
     await run(sandbox, ["sh", "-c", "printf plain > plain"]);
     assert.equal((await get("plain")).toString(), "plain");
+  });
+
+  test("a large file arrives whole every time", async () => {
+    await run(sandbox, ["sh", "-c", "head -c 8000000 /dev/urandom > large"]);
+    const expected = (await run(sandbox, ["sha256sum", "large"])).stdout.slice(0, 64);
+    for (let turn = 0; turn < 40; turn++) {
+      const bytes = await get("large", 8_000_000);
+      assert.equal(createHash("sha256").update(bytes).digest("hex"), expected);
+    }
   });
 
   test("links to the host, upwards, to nothing and to themselves are told as links and never followed", async () => {

@@ -5,7 +5,15 @@ import { after, before, describe, test } from "node:test";
 import type { Sandbox } from "../../src/sandbox/index.ts";
 import { Canary, hostAddresses } from "../helpers/canary.ts";
 import { requireEngine } from "../helpers/docker.ts";
-import { attack, attempt, attemptIn, EscapeRoom, type Body, stillServes } from "../helpers/escape.ts";
+import {
+  attack,
+  attempt,
+  attemptIn,
+  EscapeRoom,
+  stillServes,
+  type Body,
+  type Bridge,
+} from "../helpers/escape.ts";
 
 const skip = await requireEngine();
 
@@ -20,7 +28,7 @@ describe("host reach", { skip }, () => {
   let sandbox: Sandbox;
   let canary: Canary;
   let hosts: string[];
-  let gateway: string;
+  let bridge: Bridge;
   const plan = (extra: { hosts?: string[]; unix?: string[]; wait?: number } = {}): string =>
     JSON.stringify({
       hosts: extra.hosts ?? hosts,
@@ -39,11 +47,7 @@ describe("host reach", { skip }, () => {
   before(async () => {
     room = await EscapeRoom.open("host-reach");
     canary = await Canary.start();
-    const bridge = (await room.engine.getNetwork("bridge").inspect()) as {
-      IPAM: { Config: { Gateway?: string; Subnet: string }[] };
-    };
-    const [config] = bridge.IPAM.Config;
-    gateway = config?.Gateway ?? (config?.Subnet ?? "172.17.0.0/16").replace(/0\/\d+$/, "1");
+    bridge = await room.bridge();
     const special = [
       "127.0.0.1",
       "0.0.0.0",
@@ -54,7 +58,7 @@ describe("host reach", { skip }, () => {
       "255.255.255.255",
     ];
     const names = ["host.docker.internal", "gateway.docker.internal", "localhost", "224.0.0.251", "ff02::1"];
-    hosts = [...new Set([gateway, ...hostAddresses(), ...special, ...names])];
+    hosts = [...new Set([bridge.gateway, "172.17.0.1", ...hostAddresses(), ...special, ...names])];
     sandbox = await room.create();
   });
   after(async () => {
@@ -64,9 +68,12 @@ describe("host reach", { skip }, () => {
     await room[Symbol.asyncDispose]();
   });
 
-  test("control: a container on the default bridge reaches the listeners over TCP and UDP", async () => {
-    const reached = await reachFrom(room.openBody(), plan({ hosts: [gateway, ...hostAddresses()] }));
-    for (const way of [`tcp ${gateway}`, `udp ${gateway}`])
+  test("control: a container on a bridge reaches the listeners over TCP and UDP", async () => {
+    const reached = await reachFrom(
+      room.openBody({ NetworkMode: bridge.name }),
+      plan({ hosts: [bridge.gateway, ...hostAddresses()] }),
+    );
+    for (const way of [`tcp ${bridge.gateway}`, `udp ${bridge.gateway}`])
       assert.ok(reached.has(way), [...reached].join(", "));
     assert.ok(canary.touches.length > 0);
   });
@@ -98,8 +105,8 @@ describe("host reach", { skip }, () => {
   });
 
   test("control: the sandbox's own settings on a bridge do reach the listeners", async () => {
-    const body = room.sandboxBody(({ HostConfig }) => (HostConfig.NetworkMode = "bridge"));
-    const reached = await reachFrom(body, plan({ hosts: [gateway] }));
-    assert.ok(reached.has(`tcp ${gateway}`), [...reached].join(", "));
+    const body = room.sandboxBody(({ HostConfig }) => (HostConfig.NetworkMode = bridge.name));
+    const reached = await reachFrom(body, plan({ hosts: [bridge.gateway] }));
+    assert.ok(reached.has(`tcp ${bridge.gateway}`), [...reached].join(", "));
   });
 });

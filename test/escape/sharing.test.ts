@@ -99,7 +99,8 @@ describe("sharing", { skip }, () => {
       const body = room.sandboxBody((change) => {
         delete change.Hostname;
         delete (change.HostConfig.Tmpfs as Record<string, string>)["/dev/shm"];
-        delete change.HostConfig.ExtraHosts;
+        for (const key of ["ExtraHosts", "Dns", "DnsSearch", "DnsOptions"] as const)
+          delete change.HostConfig[key];
         change.HostConfig.IpcMode = `container:${holder.id}`;
         change.HostConfig.NetworkMode = `container:${holder.id}`;
         change.HostConfig.PidMode = `container:${holder.id}`;

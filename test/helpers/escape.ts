@@ -17,13 +17,20 @@ import {
   type Sandbox,
 } from "../../src/sandbox/index.ts";
 import { createBody } from "../../src/sandbox/docker/host-config.ts";
-import { guestPath, leakCheck, rawEngine } from "./docker.ts";
+import { dockerHost as engineAddress, guestPath, leakCheck, rawEngine } from "./docker.ts";
 
 const repo = fileURLToPath(new URL("../..", import.meta.url));
 const outputBytes = 4 * 2 ** 20;
 const runMs = 60_000;
 
 export type Body = Docker.ContainerCreateOptions & { HostConfig: Docker.HostConfig };
+
+/** A network of the test's own, made and routed as the engine's default one is. */
+export interface Bridge {
+  name: string;
+  /** The host's address in it */
+  gateway: string;
+}
 
 export interface Ran extends ExecExit {
   stdout: string;
@@ -44,15 +51,16 @@ export class EscapeRoom implements AsyncDisposable {
   readonly label: string;
   readonly worker: string;
   readonly #profiles: ReadonlyMap<string, Profile>;
+  #bridge: Promise<Bridge> | undefined;
 
   private constructor(worker: string, profiles: ReadonlyMap<string, Profile>, dockerHost?: string) {
     this.worker = worker;
     this.label = `dev.sallyport.worker=${worker}`;
     this.#profiles = profiles;
-    const options = { worker, boot: "escape", guestPath };
+    const at = dockerHost ?? engineAddress();
     this.driver = createDockerDriver(
       { log: silentLog() },
-      { ...options, ...(dockerHost !== undefined && { dockerHost }) },
+      { worker, boot: "escape", guestPath, ...(at !== undefined && { dockerHost: at }) },
     );
   }
 
@@ -86,10 +94,16 @@ export class EscapeRoom implements AsyncDisposable {
     return body;
   }
 
-  /** A container without any guard of ours, as `docker run` makes it. */
+  /** A container without any guard of ours, as `docker run` makes it, but for the network's name. */
   openBody(config: Docker.HostConfig = {}): Body {
-    const Labels = { "dev.sallyport.worker": this.worker };
-    return { Image: this.profile().image, User: "0:0", Labels, HostConfig: { AutoRemove: true, ...config } };
+    const HostConfig = { NetworkMode: "none", AutoRemove: true, ...config };
+    return { Image: this.profile().image, User: "0:0", Labels: this.#labels(), HostConfig };
+  }
+
+  /** Made by the first call, removed with the room. */
+  bridge(): Promise<Bridge> {
+    this.#bridge ??= this.#makeBridge();
+    return this.#bridge;
   }
 
   /** Runs a command as a container of its own, and removes that. */
@@ -119,6 +133,20 @@ export class EscapeRoom implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.driver[Symbol.asyncDispose]();
     await leakCheck(this.label);
+    if (this.#bridge !== undefined) await this.engine.getNetwork((await this.#bridge).name).remove();
+  }
+
+  #labels(): Record<string, string> {
+    return { "dev.sallyport.worker": this.worker };
+  }
+
+  async #makeBridge(): Promise<Bridge> {
+    const name = `sallyport-${this.worker}`;
+    const network = await this.engine.createNetwork({ Name: name, Driver: "bridge", Labels: this.#labels() });
+    const { IPAM } = (await network.inspect()) as { IPAM: { Config: { Gateway?: string }[] } };
+    const gateway = IPAM.Config[0]?.Gateway;
+    assert.ok(gateway !== undefined, "the bridge has an address of the host");
+    return { name, gateway };
   }
 }
 

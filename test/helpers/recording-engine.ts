@@ -5,6 +5,7 @@ import { createServer, request, type IncomingMessage, type ServerResponse } from
 import { connect, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { dockerHost } from "./docker.ts";
 
 export interface EngineCall {
   method: string;
@@ -14,7 +15,7 @@ export interface EngineCall {
   body: string;
 }
 
-const socketPath = "/var/run/docker.sock";
+const socketPath = (dockerHost() ?? "unix:///var/run/docker.sock").replace(/^unix:\/\//, "");
 const bodyBytes = 256 * 1024;
 
 export class RecordingEngine implements AsyncDisposable {
