@@ -27,6 +27,7 @@ export class Admission {
   readonly #freed = new Notifier();
   #promised: Capacity = { slots: 0, memory: 0 };
   #memoryHeld = 0;
+  #onFreed: () => void = () => undefined;
 
   constructor(total: Capacity) {
     this.#total = total;
@@ -39,6 +40,16 @@ export class Admission {
       slots: this.#total.slots - this.#promised.slots,
       memory: this.#total.memory - this.#promised.memory,
     };
+  }
+
+  /** bytes that no job was promised and no job's sandbox has: what is made ahead may use them */
+  get spareMemory(): number {
+    return this.#total.memory - Math.max(this.#promised.memory, this.#memoryHeld);
+  }
+
+  /** Called when a sandbox gave back what it had. One listener. */
+  onFreed(listener: () => void): void {
+    this.#onFreed = listener;
   }
 
   refuse(memory: number): Extract<RejectReason, "no_slot" | "no_memory"> | undefined {
@@ -77,6 +88,7 @@ export class Admission {
       await left.promise;
       this.#memoryHeld -= memory;
       this.#freed.notify();
+      this.#onFreed();
     });
     task.catch((error: unknown) => entered.reject(error));
     try {

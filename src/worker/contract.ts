@@ -36,6 +36,8 @@ export interface WorkerOptions {
   reapIntervalMs?: number;
   /** Sandboxes younger than this many `ms` are left alone by it; default 60 s */
   reapGraceMs?: number;
+  /** False: no sandboxes are made ahead, whatever the profiles say; default true */
+  pool?: boolean;
   /** Profiles whose preparation `onReady` waits for; default all */
   defaultProfiles?: readonly string[];
   /** Bounds and waits, in `ms`; each has a default */
@@ -54,6 +56,12 @@ export interface WorkerTimes {
   stableMs: number;
   /** from accept to the command's start */
   startMs: number;
+  /** for making a sandbox ahead and loading its modules */
+  warmMs: number;
+  /** how long no job must have been on the way to its command before a sandbox is made ahead */
+  quietMs: number;
+  /** after this long one is made ahead although jobs are on the way */
+  patienceMs: number;
   /** how long lost inputs may take to come again over another channel */
   inputsMs: number;
   /** how long a stream may stay open behind the command's exit before the rest of the tree is killed */
@@ -78,6 +86,9 @@ export const defaultTimes: WorkerTimes = {
   backoffCapMs: 30_000,
   stableMs: 60_000,
   startMs: 120_000,
+  warmMs: 60_000,
+  quietMs: 20,
+  patienceMs: 2_000,
   inputsMs: 30_000,
   lingerMs: 250,
   settleMs: 5_000,

@@ -14,6 +14,9 @@ export interface HeartbeatDeps {
   expired: () => void;
 }
 
+/** `ms` between a beat that was asked for and the one before it, at least */
+const leastGapMs = 250;
+
 /**
  * Runs from the first welcome until it is disposed, whatever state the worker is in. The time of a renewal is when its beat was
  * sent: the hub cannot have renewed earlier. All on the monotonic clock.
@@ -27,6 +30,9 @@ export class Heartbeat implements Disposable {
   #open = new Map<number, number>();
   #renewedAt = 0;
   #beats: NodeJS.Timeout | undefined;
+  #soon: NodeJS.Timeout | undefined;
+  /** monotonic `ms` */
+  #lastAt = Number.NEGATIVE_INFINITY;
   #selfStop: NodeJS.Timeout | undefined;
   #expiry: NodeJS.Timeout | undefined;
 
@@ -49,9 +55,18 @@ export class Heartbeat implements Disposable {
     this.#beats = setInterval(() => this.#beat(), intervals.heartbeatMs);
   }
 
+  /** What beats tell has changed enough not to wait for the next one; many changes in a row are told by one. */
+  soon(): void {
+    if (this.#channel === undefined || this.#soon !== undefined) return;
+    const ms = Math.max(0, this.#lastAt + leastGapMs - performance.now());
+    this.#soon = setTimeout(() => this.#beat(), ms);
+  }
+
   /** The channel is over: no beats until the next, while the time runs on. */
   stopBeats(): void {
     clearInterval(this.#beats);
+    clearTimeout(this.#soon);
+    this.#soon = undefined;
     this.#channel = undefined;
   }
 
@@ -71,6 +86,9 @@ export class Heartbeat implements Disposable {
   /** A channel on which nobody answers is no better than none. */
   #beat(): void {
     const now = performance.now();
+    clearTimeout(this.#soon);
+    this.#soon = undefined;
+    this.#lastAt = now;
     const oldest = this.#open.values().next().value;
     if (oldest !== undefined && now - oldest >= this.#intervals.suspectMs) {
       this.#channel?.abort(

@@ -10,8 +10,9 @@ import type { Outcome } from "./exit-report.ts";
 import { programOf } from "./languages.ts";
 import type { Lease } from "./leases.ts";
 import { OutputPump } from "./output-pump.ts";
-import { feedStdin, prepareInputs } from "./prepare-inputs.ts";
+import { feedStdin } from "./prepare-inputs.ts";
 import type { HeldSandbox, SandboxSource } from "./sandboxes.ts";
+import { startCommand } from "./start-command.ts";
 import { StdinText } from "./stdin-text.ts";
 import { stopError } from "./stop.ts";
 import type { Uplink } from "./uplink.ts";
@@ -64,8 +65,11 @@ export class JobRunner {
     this.#options = options;
   }
 
-  /** Never rejects. The sandbox is put on `kept`, whose owner removes it once the outcome is on its way. */
-  async run(lease: Lease, kept: AsyncDisposableStack): Promise<Outcome> {
+  /**
+   * Never rejects. The sandbox is put on `kept`, whose owner removes it once the outcome is on its way; `onWay` is disposed once
+   * the command runs or never will.
+   */
+  async run(lease: Lease, kept: AsyncDisposableStack, onWay: Disposable): Promise<Outcome> {
     const attempt: Attempt = {
       lease,
       bounds: boundsOf(lease.spec, lease.profile),
@@ -77,6 +81,8 @@ export class JobRunner {
       command = await this.#start(attempt, kept);
     } catch (error) {
       return this.#notStarted(attempt, SallyportError.from(error));
+    } finally {
+      onWay[Symbol.dispose]();
     }
     return await this.#attend(command);
   }
@@ -97,21 +103,12 @@ export class JobRunner {
     const program = programOf(spec, profile);
     attempt.held = await this.#acquire(lease, kept, either.signal);
     const { sandbox, warm } = attempt.held;
-    const stdin = this.#stdinText(lease, kept);
-    const inputs = lease.inputs.bytes(either.signal);
-    await abortable(prepareInputs(sandbox.guest.files, { spec, program }, inputs, stdin), either.signal);
-    lease.inputs.close(new SallyportError("stdin_closed", "the inputs are all here"));
-    attempt.asked = true;
-    const exec = await abortable(
-      sandbox.guest.exec({
-        argv: program.argv,
-        env: { ...program.env, ...profile.env, ...spec.env },
-        cwd: "/workspace",
-        stdin: spec.stdin.mode === "none" ? "none" : "pipe",
-      }),
-      either.signal,
-    );
-    return this.#started({ lease, bounds, sandbox, warm, exec }, stdin);
+    const text = this.#stdinText(lease, kept);
+    const asking = (): void => {
+      attempt.asked = true;
+    };
+    const exec = await startCommand(attempt.held, { lease, program, text, asking }, either.signal);
+    return this.#started({ lease, bounds, sandbox, warm, exec }, text);
   }
 
   /** A create that ignores its signal costs the job nothing; what it still makes is removed. */

@@ -1,18 +1,25 @@
 /** Runs accepted leases side by side, each from its place in the queue to the removal of its sandbox. */
 import type { Ticket } from "./admission.ts";
+import type { Calm } from "./calm.ts";
 import type { WorkerTimes } from "./contract.ts";
 import { reportExit, type Outcome } from "./exit-report.ts";
 import type { JobRunner } from "./job-runner.ts";
 import type { Lease } from "./leases.ts";
 import type { Uplink } from "./uplink.ts";
 
+export interface JobsDeps {
+  runner: JobRunner;
+  uplink: Uplink;
+  calm: Calm;
+}
+
 export class Jobs {
-  readonly #deps: { runner: JobRunner; uplink: Uplink };
+  readonly #deps: JobsDeps;
   readonly #times: WorkerTimes;
   /** by lease id, until its sandbox is gone */
   readonly #running = new Map<string, Promise<void>>();
 
-  constructor(deps: { runner: JobRunner; uplink: Uplink }, times: WorkerTimes) {
+  constructor(deps: JobsDeps, times: WorkerTimes) {
     this.#deps = deps;
     this.#times = times;
   }
@@ -52,14 +59,15 @@ export class Jobs {
     ticket: Ticket,
     place: { kept: AsyncDisposableStack; before: Promise<void> | undefined },
   ): Promise<Outcome> {
-    const { runner } = this.#deps;
+    const { runner, calm } = this.#deps;
+    using onWay = calm.disturb();
     try {
       if (place.before !== undefined) await place.before;
       place.kept.use(await ticket.enter(lease.stop.soft));
     } catch (error) {
       return runner.neverStarted(lease, error);
     }
-    return await runner.run(lease, place.kept);
+    return await runner.run(lease, place.kept, onWay);
   }
 
   async #report(lease: Lease, outcome: Outcome): Promise<void> {

@@ -1,4 +1,4 @@
-/** How a job's `run` becomes a command line and the files it needs. */
+/** How a job's `run` becomes a command line and the files it needs, and how an interpreter is started ahead of one. */
 import { SallyportError } from "../errors.ts";
 import type { JobSpec } from "../protocol/index.ts";
 import type { LanguageName, Profile } from "../sandbox/index.ts";
@@ -6,7 +6,13 @@ import type { LanguageName, Profile } from "../sandbox/index.ts";
 export interface Program {
   argv: readonly string[];
   /** Written into the workspace before the job's own files */
-  source: { path: string; bytes: Uint8Array } | null;
+  source: { language: LanguageName; path: string; bytes: Uint8Array } | null;
+  env: Readonly<Record<string, string>>;
+}
+
+/** A command line whose interpreter waits for its program instead of looking for it. */
+export interface EarlyStart {
+  argv: readonly string[];
   env: Readonly<Record<string, string>>;
 }
 
@@ -14,7 +20,12 @@ interface Language {
   file: string;
   interpreter: string;
   env: Readonly<Record<string, string>>;
+  /** Makes the interpreter run what its image has under `earlyFolder` first */
+  early?: { options: readonly string[]; env: (profile: Profile) => Readonly<Record<string, string>> };
 }
+
+/** Where images have what runs first in an interpreter that is started ahead, see `images/python` and `images/node` */
+const earlyFolder = "/opt/sallyport";
 
 const languages: Record<LanguageName, Language> = {
   /** Unbuffered, so that output streams as it is printed */
@@ -22,9 +33,15 @@ const languages: Record<LanguageName, Language> = {
     file: "main.py",
     interpreter: "python3",
     env: { PYTHONDONTWRITEBYTECODE: "1", PYTHONUNBUFFERED: "1" },
+    early: { options: [], env: ({ env }) => ({ PYTHONPATH: pathWith(earlyFolder, env["PYTHONPATH"]) }) },
   },
   /** Node decides by the source whether it is a module or CommonJS */
-  node: { file: "main.js", interpreter: "node", env: {} },
+  node: {
+    file: "main.js",
+    interpreter: "node",
+    env: {},
+    early: { options: ["--require", `${earlyFolder}/run.cjs`], env: () => ({}) },
+  },
   shell: { file: "main.sh", interpreter: "sh", env: {} },
 };
 
@@ -33,7 +50,7 @@ export function programOf(spec: Pick<JobSpec, "run" | "files">, profile: Profile
   if ("command" in spec.run) return { argv: spec.run.command, source: null, env: {} };
   const name = spec.run.language;
   const language = isKnown(name) && profile.languages[name] !== undefined ? languages[name] : undefined;
-  if (language === undefined) {
+  if (language === undefined || !isKnown(name)) {
     const known = Object.keys(profile.languages).join(", ");
     throw new SallyportError(
       "language_unknown",
@@ -44,9 +61,27 @@ export function programOf(spec: Pick<JobSpec, "run" | "files">, profile: Profile
   refuseTwin(spec.files, language.file);
   return {
     argv: [language.interpreter, language.file],
-    source: { path: language.file, bytes: Buffer.from(spec.run.code, "utf8") },
+    source: { language: name, path: language.file, bytes: Buffer.from(spec.run.code, "utf8") },
     env: language.env,
   };
+}
+
+/**
+ * How an interpreter of the profile's language is started before there is a job; undefined for one that has nothing to do ahead.
+ * `nonce` is what it begins its lines with.
+ */
+export function earlyStartOf(name: LanguageName, profile: Profile, nonce: string): EarlyStart | undefined {
+  const { interpreter, file, env, early } = languages[name];
+  if (early === undefined) return undefined;
+  const order = [nonce, ...(profile.languages[name]?.preload ?? [])].join(" ");
+  return {
+    argv: [interpreter, ...early.options, file],
+    env: { ...env, ...profile.env, ...early.env(profile), SALLYPORT_WARM: order },
+  };
+}
+
+function pathWith(first: string, rest: string | undefined): string {
+  return rest === undefined || rest === "" ? first : `${first}:${rest}`;
 }
 
 function isKnown(name: string): name is LanguageName {

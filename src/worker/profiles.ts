@@ -33,6 +33,8 @@ export class Profiles {
   /** by digest; absent once the profile is usable */
   readonly #unusable = new Map<string, SallyportError>();
   readonly #known = new Set<string>();
+  /** by digest: prepared, but what it wants ahead of a job cannot be had */
+  readonly #refused = new Map<string, SallyportError>();
   #signal: AbortSignal | undefined;
   #onChange: () => void = () => undefined;
 
@@ -52,13 +54,33 @@ export class Profiles {
 
   /** Why it cannot be served; undefined when it can */
   unusable(profile: Profile): SallyportError | undefined {
-    return this.#known.has(profile.digest) ? this.#unusable.get(profile.digest) : preparing;
+    const { digest } = profile;
+    return this.#known.has(digest) ? (this.#unusable.get(digest) ?? this.#refused.get(digest)) : preparing;
   }
 
-  offers(): ProfileOffer[] {
-    return [...this.#deps.profiles().values()].map((profile) =>
-      profileOffer(profile, this.unusable(profile)?.toWire() ?? null),
+  /** Those whose sandboxes can be made */
+  prepared(): Profile[] {
+    return [...this.#deps.profiles().values()].filter(
+      ({ digest }) => this.#known.has(digest) && !this.#unusable.has(digest),
     );
+  }
+
+  /** `warm`: how many sandboxes of a profile wait */
+  offers(warm: (profile: Profile) => number): ProfileOffer[] {
+    return [...this.#deps.profiles().values()].map((profile) => ({
+      ...profileOffer(profile, this.unusable(profile)?.toWire() ?? null),
+      warm: warm(profile),
+    }));
+  }
+
+  /** What making a sandbox ahead showed; undefined: that it works. */
+  madeAhead(profile: Profile, fault: SallyportError | undefined): void {
+    if (fault !== undefined && fault.code !== "profile_unusable") return this.failed(profile, fault);
+    const before = this.#refused.get(profile.digest);
+    if (before?.message === fault?.message) return;
+    if (fault === undefined) this.#refused.delete(profile.digest);
+    else this.#refused.set(profile.digest, fault);
+    this.#onChange();
   }
 
   /** Starts preparing all of them; resolves once the first try of every default one is over. */
@@ -129,7 +151,7 @@ export class Profiles {
   }
 }
 
-function profileOffer(profile: Profile, unusable: ProfileOffer["unusable"]): ProfileOffer {
+function profileOffer(profile: Profile, unusable: ProfileOffer["unusable"]): Omit<ProfileOffer, "warm"> {
   const { wallClock, output, artifacts } = profile.limits;
   return {
     name: profile.name,
@@ -144,7 +166,6 @@ function profileOffer(profile: Profile, unusable: ProfileOffer["unusable"]): Pro
     mcp: profile.network.mcp.map(({ host, tools }) =>
       tools === undefined ? { host } : { host, tools: [...tools] },
     ),
-    warm: 0,
     unusable,
   };
 }

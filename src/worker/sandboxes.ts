@@ -2,13 +2,16 @@
 import { withDeadline } from "../async/index.ts";
 import { SallyportError } from "../errors.ts";
 import type { Log } from "../log.ts";
-import type { Driver, Profile, Sandbox, SandboxSpec } from "../sandbox/index.ts";
+import type { Driver, LanguageName, Profile, Sandbox, SandboxSpec } from "../sandbox/index.ts";
+import type { Interpreter } from "./pool/interpreter.ts";
 
 /** A sandbox one lease owns; disposing it removes the sandbox and never throws. */
 export interface HeldSandbox extends AsyncDisposable {
   readonly sandbox: Sandbox;
   /** It was made before it was asked for */
   readonly warm: boolean;
+  /** Interpreters that wait in it for a job */
+  readonly interpreters: ReadonlyMap<LanguageName, Interpreter>;
 }
 
 export interface SandboxSource {
@@ -45,7 +48,8 @@ export class ColdSandboxes implements SandboxSource {
     signal: AbortSignal,
   ): Promise<HeldSandbox> {
     const sandbox = await this.#create({ profile, lease, hosts }, signal);
-    return { sandbox, warm: false, [Symbol.asyncDispose]: () => this.#remove(sandbox) };
+    const remove = (): Promise<void> => removeSandbox(sandbox, this.#deps, this.#cleanUpMs);
+    return { sandbox, warm: false, interpreters: new Map(), [Symbol.asyncDispose]: remove };
   }
 
   async #create(spec: SandboxSpec, signal: AbortSignal): Promise<Sandbox> {
@@ -56,17 +60,13 @@ export class ColdSandboxes implements SandboxSource {
       throw error;
     }
   }
+}
 
-  /** Clean-up has its own bound, whatever became of the job; what outlives it is the reaper's. */
-  async #remove(sandbox: Sandbox): Promise<void> {
-    try {
-      await withDeadline(
-        Promise.resolve(sandbox[Symbol.asyncDispose]()),
-        this.#cleanUpMs,
-        "removing a sandbox",
-      );
-    } catch (error) {
-      this.#deps.log.warn({ err: error, sandboxId: sandbox.id }, "sandbox could not be removed");
-    }
+/** Clean-up has its own bound, whatever became of the job; what outlives it is the reaper's. Never rejects. */
+export async function removeSandbox(sandbox: Sandbox, { log }: { log: Log }, boundMs: number): Promise<void> {
+  try {
+    await withDeadline(Promise.resolve(sandbox[Symbol.asyncDispose]()), boundMs, "removing a sandbox");
+  } catch (error) {
+    log.warn({ err: error, sandboxId: sandbox.id }, "sandbox could not be removed");
   }
 }

@@ -4,6 +4,7 @@ import { SallyportError } from "../errors.ts";
 import { limits, protocolVersions } from "../protocol/index.ts";
 import type { Log } from "../log.ts";
 import { Admission } from "./admission.ts";
+import { Calm } from "./calm.ts";
 import { Connection, type SaidHello } from "./connection.ts";
 import {
   defaultTimes,
@@ -19,6 +20,7 @@ import { JobRunner } from "./job-runner.ts";
 import { Jobs } from "./jobs.ts";
 import { LeaseTable } from "./leases.ts";
 import { Offers } from "./offers.ts";
+import { Pool } from "./pool/pool.ts";
 import { Profiles } from "./profiles.ts";
 import { Reaper } from "./reaper.ts";
 import { ColdSandboxes } from "./sandboxes.ts";
@@ -26,6 +28,7 @@ import type { SpoolOptions } from "./spool.ts";
 import { step, type WorkerState } from "./states.ts";
 import { Uplink } from "./uplink.ts";
 import type { WorkerChannel } from "../channel/index.ts";
+import type { Driver } from "../sandbox/index.ts";
 
 const defaultSpoolBytes = 64 * 2 ** 20;
 const defaultSpoolMemoryBytes = 2 * limits.streamWindow;
@@ -47,6 +50,8 @@ class DialOutWorker implements Worker {
   readonly #offers: Offers;
   readonly #connection: Connection;
   readonly #reaper: Reaper;
+  readonly #calm = new Calm();
+  readonly #pool: Pool;
   /** fires when the worker leaves: nothing is held, or nothing more can be done about it */
   readonly #leaving = new AbortController();
   readonly #aborted = new AbortController();
@@ -72,21 +77,19 @@ class DialOutWorker implements Worker {
         backoffCapMs: times.backoffCapMs,
       },
     );
-    this.#profiles.onChange(() => uplink.send({ type: "profiles", profiles: this.#profiles.offers() }));
+    this.#profiles.onChange(() => this.#profilesChanged());
     this.#heartbeat = new Heartbeat({
-      beat: () => ({ leasesHash: leases.hash, free: this.#admission.free, warm: {} }),
+      beat: () => ({ leasesHash: leases.hash, free: this.#admission.free, warm: this.#pool.counts }),
       cutOff: () => this.#cutOff(),
       expired: () => this.#expired(),
     });
-    const sandboxes = new ColdSandboxes(
-      { driver, log, failed: (profile, error) => this.#profiles.failed(profile, error) },
-      times,
-    );
+    this.#pool = this.#makePool(driver);
+    this.#admission.onFreed(() => this.#pool.refresh());
     const runner = new JobRunner(
-      { sandboxes, uplink },
+      { sandboxes: this.#pool, uplink },
       { times, spoolDir: options.spoolDir, graceMs: () => this.#heartbeat.intervals.graceMs },
     );
-    this.#jobs = new Jobs({ runner, uplink }, times);
+    this.#jobs = new Jobs({ runner, uplink, calm: this.#calm }, times);
     this.#offers = new Offers(
       { admission: this.#admission, jobs: this.#jobs, leases, profiles: this.#profiles, log },
       {
@@ -113,6 +116,24 @@ class DialOutWorker implements Worker {
         graceMs: options.reapGraceMs ?? 60_000,
         boundMs: times.cleanUpMs,
       },
+    );
+  }
+
+  #makePool(driver: Driver): Pool {
+    const [log, profiles] = [this.#log, this.#profiles];
+    const failed = profiles.failed.bind(profiles);
+    return new Pool(
+      {
+        driver,
+        cold: new ColdSandboxes({ driver, log, failed }, this.#times),
+        calm: this.#calm,
+        log,
+        profiles: () => profiles.prepared(),
+        room: () => this.#admission.spareMemory,
+        judged: (profile, fault) => profiles.madeAhead(profile, fault),
+        changed: () => this.#heartbeat.soon(),
+      },
+      { ...this.#times, concurrency: this.#options.cpus > 2 ? 2 : 1 },
     );
   }
 
@@ -158,7 +179,7 @@ class DialOutWorker implements Worker {
     await this.#reaper.start();
     const prepared = this.#profiles.prepareAll(signal);
     void Promise.all([prepared, this.#uplink.after(undefined, signal)]).then(
-      () => this.#welcomed.resolve(),
+      () => this.#begin(),
       () => undefined,
     );
     await this.#connection.run(signal);
@@ -167,6 +188,11 @@ class DialOutWorker implements Worker {
     this.#enter("stopped");
     this.#log.info("worker stopped");
     this.#stopped.resolve();
+  }
+
+  #begin(): void {
+    this.#welcomed.resolve();
+    if (this.#options.pool !== false && this.#drained === undefined) this.#pool.start();
   }
 
   async #drain(): Promise<void> {
@@ -179,8 +205,9 @@ class DialOutWorker implements Worker {
     this.#log.info({ held: this.#leases.size }, "worker drains");
     this.#tellDraining();
     void this.#tellWhatHolds();
+    const emptied = this.#pool[Symbol.asyncDispose]();
     await this.#leases.empty(this.#aborted.signal).catch(() => this.#farewell());
-    await this.#jobs.settled();
+    await Promise.all([this.#jobs.settled(), emptied]);
     this.#leaving.abort(new SallyportError("shutting_down", "the worker is drained"));
     await this.#stopped.promise;
   }
@@ -220,7 +247,7 @@ class DialOutWorker implements Worker {
       version,
       labels: { ...labels },
       capacity: { slots, memory: memoryBytes, cpus },
-      profiles: this.#profiles.offers(),
+      profiles: this.#offeredProfiles(),
       routes: [],
       leases: this.#leases.held(),
     };
@@ -245,9 +272,18 @@ class DialOutWorker implements Worker {
     return inbox;
   }
 
+  #offeredProfiles(): Hello["profiles"] {
+    return this.#profiles.offers((profile) => this.#pool.count(profile));
+  }
+
+  #profilesChanged(): void {
+    this.#uplink.send({ type: "profiles", profiles: this.#offeredProfiles() });
+    this.#pool.refresh();
+  }
+
   /** What was prepared between the hello and the welcome. */
   #tellChangedProfiles(hello: Hello): void {
-    const profiles = this.#profiles.offers();
+    const profiles = this.#offeredProfiles();
     if (JSON.stringify(profiles) !== JSON.stringify(hello.profiles))
       this.#uplink.send({ type: "profiles", profiles });
   }

@@ -1,0 +1,38 @@
+import { randomUUID } from "node:crypto";
+import type { Driver, LanguageName, Profile, Sandbox } from "../../sandbox/index.ts";
+import { startInterpreter, type Interpreter } from "./interpreter.ts";
+
+/** A sandbox that nobody has used yet, with what waits in it. */
+export interface WarmSandbox {
+  readonly sandbox: Sandbox;
+  /** Names that resolve in it, sorted */
+  readonly hosts: readonly string[];
+  readonly interpreters: ReadonlyMap<LanguageName, Interpreter>;
+  /** Resolves when it, or something that waits in it, is no more */
+  readonly died: Promise<unknown>;
+}
+
+/** All or nothing, as the driver's `create`; throws what that throws, and `profile_unusable` when a module cannot be loaded. */
+export async function makeWarm(
+  driver: Driver,
+  profile: Profile,
+  hosts: readonly string[],
+  signal: AbortSignal,
+): Promise<WarmSandbox> {
+  const sandbox = await driver.create({ profile, lease: `pool-${randomUUID()}`, hosts }, signal);
+  try {
+    const interpreters = new Map<LanguageName, Interpreter>();
+    const languages = Object.keys(profile.languages) as LanguageName[];
+    const starting = languages.map(async (language) => {
+      const interpreter = await startInterpreter(sandbox.guest, profile, language, signal);
+      if (interpreter !== undefined) interpreters.set(language, interpreter);
+    });
+    await Promise.all(starting);
+    const waiting = [...interpreters.values()].map((interpreter) => interpreter.died);
+    const died = Promise.race([sandbox.guest.closed, sandbox.ended, ...waiting]);
+    return { sandbox, hosts, interpreters, died };
+  } catch (error) {
+    await sandbox[Symbol.asyncDispose]();
+    throw error;
+  }
+}
