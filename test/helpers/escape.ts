@@ -17,7 +17,7 @@ import {
   type Sandbox,
 } from "../../src/sandbox/index.ts";
 import { createBody } from "../../src/sandbox/docker/host-config.ts";
-import { dockerHost as engineAddress, guestPath, leakCheck, rawEngine } from "./docker.ts";
+import { guestPath, leakCheck, rawEngine } from "./docker.ts";
 
 const repo = fileURLToPath(new URL("../..", import.meta.url));
 const outputBytes = 4 * 2 ** 20;
@@ -57,7 +57,7 @@ export class EscapeRoom implements AsyncDisposable {
     this.worker = worker;
     this.label = `dev.sallyport.worker=${worker}`;
     this.#profiles = profiles;
-    const at = dockerHost ?? engineAddress();
+    const at = dockerHost ?? process.env["DOCKER_HOST"];
     this.driver = createDockerDriver(
       { log: silentLog() },
       { worker, boot: "escape", guestPath, ...(at !== undefined && { dockerHost: at }) },

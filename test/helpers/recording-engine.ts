@@ -5,7 +5,6 @@ import { createServer, request, type IncomingMessage, type ServerResponse } from
 import { connect, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { dockerHost } from "./docker.ts";
 
 export interface EngineCall {
   method: string;
@@ -15,7 +14,7 @@ export interface EngineCall {
   body: string;
 }
 
-const socketPath = (dockerHost() ?? "unix:///var/run/docker.sock").replace(/^unix:\/\//, "");
+const socketPath = (process.env["DOCKER_HOST"] ?? "unix:///var/run/docker.sock").replace(/^unix:\/\//, "");
 const bodyBytes = 256 * 1024;
 
 export class RecordingEngine implements AsyncDisposable {
