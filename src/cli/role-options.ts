@@ -16,6 +16,7 @@ export function withSandboxes(command: Command): Command {
     .option("--profiles <dir>", "folder with profiles (SALLYPORT_PROFILES); the shipped ones by default")
     .option("--slots <n>", "sandboxes at once; 4 per processor by default")
     .option("--memory <size>", "memory all sandboxes may be promised together; 75 % of the host by default")
+    .option("--no-pool", "make no sandboxes ahead, whatever the profiles say")
     .addOption(repeated("--label <name=value>", "label that jobs can ask for"));
 }
 

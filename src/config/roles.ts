@@ -19,6 +19,7 @@ export interface RoleFlags {
   tokenFile?: string;
   slots?: string;
   memory?: string;
+  pool?: boolean;
   label?: string[];
   logLevel?: string;
   drainTimeout?: string;
@@ -51,6 +52,8 @@ export interface Capacity {
   /** bytes that sandboxes may be promised together */
   readonly memoryBytes: number;
   readonly cpus: number;
+  /** false: no sandboxes are made ahead */
+  readonly pool: boolean;
   readonly labels: Readonly<Record<string, string>>;
 }
 
@@ -140,6 +143,7 @@ function capacity(flags: RoleFlags): Capacity {
         ? Math.max(4, 4 * cpus)
         : countFlag(flags.slots, "--slots", { min: 1, max: 100_000 }),
     memoryBytes: flags.memory === undefined ? Math.floor(memory * 0.75) : sizeFlag(flags.memory, "--memory"),
+    pool: flags.pool ?? true,
     labels: Object.freeze(pairsFlag(flags.label ?? [], "--label")),
   };
 }

@@ -30,7 +30,7 @@ export async function assembleWorker(
   const profiles = await readProfiles(parts.profilesDir, log);
   const driver = stack.use(openDriver(parts, { worker: workerId, boot: bootId }, log));
   await checkProfiles(driver, profiles);
-  const { labels, slots, memoryBytes, cpus } = parts;
+  const { labels, slots, memoryBytes, cpus, pool } = parts;
   const worker = createWorker(
     {
       driver,
@@ -38,7 +38,10 @@ export async function assembleWorker(
       profiles: () => profiles,
       dial: (signal) => dial(hub, log, signal),
     },
-    { workerId, bootId, version, labels, slots, memoryBytes, cpus, spoolDir: join(parts.stateDir, "spool") },
+    {
+      ...{ workerId, bootId, version, labels, slots, memoryBytes, cpus, pool },
+      spoolDir: join(parts.stateDir, "spool"),
+    },
   );
   stack.use(worker);
   const owned = stack.move();
