@@ -19,7 +19,8 @@ export type {
   SandboxSpec,
   SandboxStats,
 } from "./contract.ts";
-export { createDockerDriver, type DockerDriverOptions } from "./docker/driver.ts";
+export { createDockerDriver, type DockerDriver, type DockerDriverOptions } from "./docker/driver.ts";
+export { watchEngine, type EngineWatch, type Inventory, type SeenSandbox } from "./docker/watch.ts";
 export {
   createFakeDriver,
   FakeEngine,

@@ -88,7 +88,61 @@ class CutEngine implements AsyncDisposable {
   }
 }
 
-describe("docker driver", { skip }, () => {
+/** A way to the engine on which one creation is answered with a closed connection, and carried out only later. */
+class LateEngine implements AsyncDisposable {
+  readonly #folder: string;
+  readonly #server = createServer((near) => this.#join(near));
+  /** The status line of the engine's answer to the lost creation */
+  readonly made = Promise.withResolvers<string>();
+  #lost = false;
+
+  private constructor(folder: string) {
+    this.#folder = folder;
+  }
+
+  static async start(): Promise<LateEngine> {
+    const late = new LateEngine(await mkdtemp(join(tmpdir(), "sallyport-engine-")));
+    late.#server.listen(join(late.#folder, "engine.sock"));
+    await once(late.#server, "listening");
+    return late;
+  }
+
+  get address(): string {
+    return `unix://${join(this.#folder, "engine.sock")}`;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#server.close();
+    await rm(this.#folder, { recursive: true });
+  }
+
+  #join(near: Socket): void {
+    const far = docker.connectEngine();
+    far.on("error", () => near.destroy()).pipe(near);
+    near.on("error", () => far.destroy());
+    let request: Buffer[] | undefined;
+    near.on("data", (chunk: Buffer) => {
+      if (request === undefined && !this.#lost && /^POST \S*\/containers\/create/.test(chunk.toString())) {
+        this.#lost = true;
+        request = [];
+        setTimeout(() => near.destroy(), 100);
+        setTimeout(() => far.write(Buffer.concat(request ?? [])), 1_000);
+        far.once("data", (answer: Buffer) => {
+          this.made.resolve(answer.toString().split("\r\n", 1)[0] ?? "");
+          far.destroy();
+        });
+      }
+      if (request === undefined) far.write(chunk);
+      else request.push(chunk);
+    });
+    near.on("close", () => {
+      if (request === undefined) far.destroy();
+      else far.resume();
+    });
+  }
+}
+
+describe("docker driver", { skip, timeout: 240_000 }, () => {
   const raw = docker.rawEngine();
   let driver: Driver;
   let profile: Profile;
@@ -153,11 +207,22 @@ describe("docker driver", { skip }, () => {
     });
   });
 
-  test("more than the host has is refused by the engine and told as the profile's fault", async () => {
-    const cpus = 1_000;
-    await assert.rejects(create({ resources: { ...profile.resources, cpus } }), (error) =>
-      isError(error, "profile_unusable"),
-    );
+  test("a profile that asks for more than the host has is refused when it is prepared, not by a job", async () => {
+    const { resources } = profile;
+    const cases = [
+      [{ ...resources, cpus: 1_000 }, /resources\.cpus asks for 1000/],
+      [{ ...resources, memory: 2 ** 50 }, /resources\.memory asks for/],
+      [{ ...resources, gpus: 64 }, /resources\.gpus asks for 64/],
+    ] as const;
+    for (const [resources, pattern] of cases) {
+      await assert.rejects(driver.prepare({ ...profile, resources }), (error) => {
+        assert.ok(isError(error, "profile_unusable"), String(error));
+        assert.match(error.message, pattern);
+        assert.ok(typeof error.details["fix"] === "string");
+        return true;
+      });
+    }
+    assert.deepEqual(await driver.list(), []);
   });
 
   test("no engine: each call says so, with the fix", async () => {
@@ -189,6 +254,23 @@ describe("docker driver", { skip }, () => {
       await (await made)?.[Symbol.asyncDispose]();
     });
     await Promise.all(tries);
+    assert.deepEqual(await driver.list(), []);
+  });
+
+  test("a driver that is closed gives up its creations, and leaves nothing", async () => {
+    const other = open({ boot: "closed" });
+    await other.prepare(profile);
+    const creating = [0, 40, 80].map(async (afterMs) => {
+      await delay(afterMs);
+      return await other.create({ profile, lease: "lease", hosts: [] });
+    });
+    const settled = Promise.allSettled(creating);
+    await delay(100);
+    await other[Symbol.asyncDispose]();
+    for (const outcome of await settled) {
+      if (outcome.status === "rejected") assert.ok(isError(outcome.reason, "shutting_down"));
+      else assert.equal((await outcome.value.ended).by, "removed");
+    }
     assert.deepEqual(await driver.list(), []);
   });
 
@@ -224,13 +306,24 @@ describe("docker driver", { skip }, () => {
 
   describe("images", () => {
     let folder: string;
+    let source: Profile;
     const made = new Set<string>();
+    /** Builds `tag` on the test image; each line added makes another image. */
+    const build = async (tag: string, line: string): Promise<void> => {
+      const context = pack();
+      context.entry({ name: "Dockerfile" }, `FROM ${profile.image}\n${line}`);
+      context.finalize();
+      made.add(tag);
+      const output = await raw.buildImage(Readable.from(context), { t: tag });
+      await new Promise((resolve) => raw.modem.followProgress(output, resolve));
+    };
     const preparedImages = async (): Promise<string[]> => {
-      const found = await raw.listImages({ filters: { reference: ["sallyport-prepared"] } });
-      return found.flatMap(({ RepoTags }) => RepoTags ?? []);
+      const label = [`dev.sallyport.image=${source.image}`, "dev.sallyport.programs=guest"];
+      const found = await raw.listImages({ filters: { label } });
+      return found.flatMap(({ RepoTags }) => RepoTags ?? []).sort();
     };
     const guestWith = async (tail: string): Promise<string> => {
-      const path = join(folder, "guest");
+      const path = join(folder, `guest-${tail}`);
       await copyFile(docker.guestPath, path);
       await appendFile(path, tail);
       return path;
@@ -238,52 +331,87 @@ describe("docker driver", { skip }, () => {
 
     before(async () => {
       folder = await mkdtemp(join(tmpdir(), "sallyport-guest-"));
+      // an image of these tests alone: nobody else's prepared images are older ones of it
+      source = { ...profile, image: `sallyport-test/source-${process.pid}` };
+      await build(source.image, `LABEL made-for=${process.pid}`);
     });
     after(async () => {
-      for (const tag of made) await raw.getImage(tag).remove({ force: true });
+      for (const tag of await preparedImages()) made.add(tag);
+      for (const tag of [...made].toReversed()) {
+        await raw
+          .getImage(tag)
+          .remove({ force: true })
+          .catch(() => undefined);
+      }
       await rm(folder, { recursive: true });
     });
 
-    test("prepares at once share one build, a changed guest makes another, the first is found again", async () => {
-      const first = `${process.pid}-${Date.now()}`;
-      const before = new Set(await preparedImages());
-      const added = async (): Promise<number> => {
-        const fresh = (await preparedImages()).filter((tag) => !before.has(tag));
-        for (const tag of fresh) made.add(tag);
-        return fresh.length;
-      };
-      await using other = open({ guestPath: await guestWith(first), boot: "images" });
-      await other.prepare(profile);
-      // the trial of the runtime has an image of its own
-      const base = await added();
-      await guestWith(`${first} changed`);
-      await Promise.all([other.prepare(profile), other.prepare(profile), other.prepare(profile)]);
-      assert.equal(await added(), base + 1);
-      await guestWith(first);
-      await other.prepare(profile);
-      assert.equal(await added(), base + 1);
+    test("prepares at once share one build, and a later one finds it", async () => {
+      await using other = open({ guestPath: await guestWith("shared"), boot: "images" });
+      await Promise.all([other.prepare(source), other.prepare(source), other.prepare(source)]);
+      const [tag, ...more] = await preparedImages();
+      assert.ok(tag !== undefined && more.length === 0);
+      const { Id } = await raw.getImage(tag).inspect();
+      await using later = open({ guestPath: await guestWith("shared"), boot: "images" });
+      await later.prepare(source);
+      assert.equal((await raw.getImage(tag).inspect()).Id, Id);
+    });
+
+    test("a changed guest or source image makes a newer one, and the older one goes with all that is ours", async () => {
+      await using first = open({ guestPath: await guestWith("first"), boot: "images" });
+      await first.prepare(source);
+      const [older] = await preparedImages();
+      const { Id, Parent } = await raw.getImage(older ?? "").inspect();
+      await using second = open({ guestPath: await guestWith("second"), boot: "images" });
+      await second.prepare(source);
+      const [newer, ...rest] = await preparedImages();
+      assert.ok(newer !== older && rest.length === 0);
+      for (const gone of [Id, Parent]) await assert.rejects(raw.getImage(gone).inspect());
+      await build(source.image, `LABEL made-for=${process.pid} again=yes`);
+      await second.prepare(source);
+      const [newest, ...others] = await preparedImages();
+      assert.ok(newest !== newer && others.length === 0);
+      await raw.getImage(source.image).inspect();
+    });
+
+    test("an older image that a sandbox uses stays, and a driver that still needs one makes it anew", async () => {
+      await using first = open({ guestPath: await guestWith("used"), boot: "images" });
+      const kept = await first.create({ profile: source, lease: "lease", hosts: [] });
+      const [used] = await preparedImages();
+      await using second = open({ guestPath: await guestWith("using"), boot: "images" });
+      await second.prepare(source);
+      assert.ok((await preparedImages()).includes(used ?? ""));
+      assert.equal(await printed(kept, ["echo", "on"]), "on\n");
+      await kept[Symbol.asyncDispose]();
+      await using third = open({ guestPath: await guestWith("latest"), boot: "images" });
+      await third.prepare(source);
+      assert.ok(!(await preparedImages()).includes(used ?? ""));
+      await using again = await first.create({ profile: source, lease: "lease", hosts: [] });
+      assert.equal(await printed(again, ["echo", "again"]), "again\n");
+    });
+
+    test("drivers that differ in their guest do not take turns in removing each other's image", async () => {
+      await using one = open({ guestPath: await guestWith("one"), boot: "images" });
+      await one.prepare(source);
+      await using two = open({ guestPath: await guestWith("two"), boot: "images" });
+      await two.prepare(source);
+      for (const driver of [one, two, one, two]) {
+        await using _sandbox = await driver.create({ profile: source, lease: "lease", hosts: [] });
+      }
+      assert.equal((await preparedImages()).length, 2);
     });
 
     test("a prepared image that somebody removed is made again", async () => {
-      const before = new Set(await preparedImages());
-      await using other = open({ guestPath: await guestWith(`${Date.now()} pruned`), boot: "images" });
-      await other.prepare(profile);
-      for (const tag of (await preparedImages()).filter((name) => !before.has(name))) {
-        await raw.getImage(tag).remove({ force: true });
-      }
-      await using sandbox = await other.create({ profile, lease: "lease", hosts: [] });
+      await using other = open({ guestPath: await guestWith("pruned"), boot: "images" });
+      await other.prepare(source);
+      for (const tag of await preparedImages()) await raw.getImage(tag).remove({ force: true });
+      await using sandbox = await other.create({ profile: source, lease: "lease", hosts: [] });
       assert.equal(await printed(sandbox, ["echo", "again"]), "again\n");
-      for (const tag of (await preparedImages()).filter((name) => !before.has(name))) made.add(tag);
     });
 
     test("an image that declares volumes is refused: their size has no limit", async () => {
-      const context = pack();
-      context.entry({ name: "Dockerfile" }, `FROM ${profile.image}\nVOLUME /data`);
-      context.finalize();
       const tag = `sallyport-test/volume-${process.pid}`;
-      made.add(tag);
-      const output = await raw.buildImage(Readable.from(context), { t: tag });
-      await new Promise((resolve) => raw.modem.followProgress(output, resolve));
+      await build(tag, "VOLUME /data");
       await assert.rejects(driver.prepare({ ...profile, image: tag }), (error) => {
         assert.ok(isError(error, "image_unavailable"));
         assert.match(error.message, /volumes/);
@@ -317,6 +445,30 @@ describe("docker driver", { skip }, () => {
       engine.heal();
       await disposed;
       assert.deepEqual(await other.list(), []);
+    });
+
+    test("a container that is made after its request was lost is removed", async () => {
+      await using engine = await LateEngine.start();
+      await using other = open({ dockerHost: engine.address, boot: "late" });
+      await assert.rejects(other.create({ profile, lease: "lease", hosts: [] }), (error) =>
+        isError(error, "engine_unavailable"),
+      );
+      assert.deepEqual(await driver.list(), []);
+      assert.match(await engine.made.promise, / 201 /);
+      for (let tries = 0; tries < 100 && (await driver.list()).length > 0; tries += 1) await delay(100);
+      assert.deepEqual(await driver.list(), []);
+    });
+
+    test("a driver that is closed waits for a container whose request was lost", async () => {
+      await using engine = await LateEngine.start();
+      {
+        await using other = open({ dockerHost: engine.address, boot: "late" });
+        await assert.rejects(other.create({ profile, lease: "lease", hosts: [] }), (error) =>
+          isError(error, "engine_unavailable"),
+        );
+      }
+      assert.match(await engine.made.promise, / 201 /);
+      assert.deepEqual(await driver.list(), []);
     });
 
     test("a create cut short succeeds later or fails with a coded error, and leaves nothing", async () => {

@@ -9,14 +9,16 @@ import type { Guest, GuestLink, SandboxSpec } from "../contract.ts";
 import { connectGuest } from "../guest/index.ts";
 import { createLink } from "./attach.ts";
 import type { Engine } from "./engine.ts";
-import { engineCall } from "./errors.ts";
+import { engineCall, statusOf } from "./errors.ts";
 import type { EngineEvents, Fate } from "./events.ts";
 import { removeContainer } from "./remove.ts";
 import { DockerSandbox } from "./sandbox.ts";
+import type { Unanswered } from "./unanswered.ts";
 
 export interface CreateDeps {
   engine: Engine;
   events: EngineEvents;
+  unanswered: Unanswered;
   log: Log;
 }
 
@@ -27,7 +29,7 @@ export interface CreateRequest {
 }
 
 /** How long the engine may take over one call, in `ms`: many creations at once queue up inside it */
-const callMs = 120_000;
+export const callMs = 120_000;
 
 export async function createSandbox(deps: CreateDeps, request: CreateRequest): Promise<DockerSandbox> {
   const { engine, events, log } = deps;
@@ -37,7 +39,7 @@ export async function createSandbox(deps: CreateDeps, request: CreateRequest): P
   // a name known beforehand, so that a container whose creation was never answered can be removed too
   const name = `sallyport-${randomUUID()}`;
   undo.defer(() => removeQuietly(deps, name));
-  const id = await makeContainer(engine, name, body);
+  const id = await makeContainer(deps, name, body);
   const fate = events.track(id);
   undo.defer(() => events.forget(id));
   signal?.throwIfAborted();
@@ -50,14 +52,18 @@ export async function createSandbox(deps: CreateDeps, request: CreateRequest): P
 }
 
 /** Not aborted half-way: only an answered creation is known to be there to remove. */
-async function makeContainer(engine: Engine, name: string, body: ContainerCreateOptions): Promise<string> {
+async function makeContainer(
+  { engine, unanswered }: CreateDeps,
+  name: string,
+  body: ContainerCreateOptions,
+): Promise<string> {
   // the library would write the whole body into the query as well
   const call = { _query: { name }, _body: body, abortSignal: AbortSignal.timeout(callMs) };
-  const container = await engineCall(
-    { operation: "create", subject: name },
-    engine.docker.createContainer(call as ContainerCreateOptions),
-  );
-  return container.id;
+  const created = engine.docker.createContainer(call as ContainerCreateOptions).catch((error: unknown) => {
+    if (statusOf(error) === undefined) unanswered.watch(name);
+    throw error;
+  });
+  return (await engineCall({ operation: "create", subject: name }, created)).id;
 }
 
 /** Before the start, so that no byte of the guest is missed. */

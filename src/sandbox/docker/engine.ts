@@ -15,6 +15,8 @@ export interface EngineFacts {
   version: string;
   runtimes: string[];
   cpus: number;
+  /** Memory of the engine's host in bytes; 0 when it does not say */
+  memoryBytes: number;
   /** What the engine says about itself, for people */
   described: Record<string, string>;
   warnings: string[];
@@ -45,16 +47,18 @@ export class Engine implements Disposable {
 
   /** Asks the engine, however often it was asked before. */
   async readFacts(): Promise<EngineFacts> {
-    const info = (await engineCall(
-      { operation: "info", subject: this.address },
-      this.docker.info(),
-    )) as EngineInfo;
+    const context = { operation: "info", subject: this.address } as const;
+    const [info, { Components = [] }] = await Promise.all([
+      engineCall(context, this.docker.info()) as Promise<EngineInfo>,
+      engineCall(context, this.docker.version()) as Promise<EngineVersion>,
+    ]);
     return {
       name: info.Name ?? "",
       version: info.ServerVersion ?? "",
       runtimes: Object.keys(info.Runtimes ?? {}),
       cpus: info.NCPU ?? 1,
-      described: describe(info),
+      memoryBytes: info.MemTotal ?? 0,
+      described: { ...describe(info), ...components(Components) },
       warnings: info.Warnings ?? [],
     };
   }
@@ -80,6 +84,22 @@ interface EngineInfo {
   Driver?: string;
   SecurityOptions?: string[];
   Warnings?: string[] | null;
+}
+
+/** The part of `GET /version` that is used */
+interface EngineVersion {
+  Components?: { Name: string; Version?: string; Details?: { GitCommit?: string } }[];
+}
+
+/** Versions of the engine's parts; a distribution's package tells its revision as the commit. */
+function components(parts: NonNullable<EngineVersion["Components"]>): Record<string, string> {
+  const told = parts.filter(({ Name }) => Name === "containerd" || Name === "runc");
+  return Object.fromEntries(
+    told.map(({ Name, Version = "unknown", Details: { GitCommit = "" } = {} }) => [
+      Name,
+      GitCommit.startsWith(Version) ? GitCommit : Version,
+    ]),
+  );
 }
 
 function describe(info: EngineInfo): Record<string, string> {

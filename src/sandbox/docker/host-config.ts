@@ -68,6 +68,10 @@ function isolation(spec: SandboxSpec, cpus: number): HostConfig {
   return {
     Runtime: spec.profile.runtime,
     NetworkMode: "none",
+    // without them the engine copies the host's resolver and search domains, and not every runtime masks a file
+    Dns: ["127.0.0.1"],
+    DnsSearch: ["."],
+    DnsOptions: [],
     ExtraHosts: spec.hosts.map((host) => `${host}:127.0.0.1`),
     Privileged: false,
     CapDrop: ["ALL"],
@@ -118,7 +122,7 @@ function limits(profile: Profile): HostConfig {
     MemorySwappiness: 0,
     NanoCpus: Math.round(cpus * 1e9),
     CpuShares: 512,
-    PidsLimit: pids,
+    PidsLimit: hostThreads(profile.runtime, pids),
     ShmSize: shmBytes,
     OomKillDisable: false,
     // the sandbox dies before the worker does
@@ -131,6 +135,14 @@ function limits(profile: Profile): HostConfig {
       { Name: "msgqueue", Soft: 0, Hard: 0 },
     ],
   };
+}
+
+/**
+ * What the engine must allow for `pids` processes. gVisor runs each on several threads of the host besides its own
+ * (seen: 40, and 17 for each process), and all of it ends when one more is refused.
+ */
+function hostThreads(runtime: Profile["runtime"], pids: number): number {
+  return runtime === "runsc" ? 64 + 32 * pids : pids;
 }
 
 function gpus(count: number): DeviceRequest[] {

@@ -11,7 +11,6 @@ import { abortable } from "../../async/index.ts";
 import { SallyportError } from "../../errors.ts";
 import type { Engine } from "./engine.ts";
 import { engineCall, engineError, statusOf } from "./errors.ts";
-import { guestPathInside } from "./host-config.ts";
 
 /** What is wanted: an image, and who asks for it. */
 export interface ImageRequest {
@@ -28,13 +27,31 @@ interface Program {
   bytes: Buffer;
 }
 
+/** A prepared image that is to be there. */
+interface Plan {
+  tag: string;
+  base: string;
+  request: ImageRequest;
+  programs: readonly Program[];
+}
+
 const repository = "sallyport-prepared";
+const labels = {
+  /** Id of the image that was built on */
+  base: "dev.sallyport.base",
+  /** The image's name, as profiles say it */
+  image: "dev.sallyport.image",
+  /** Names of the added programs */
+  programs: "dev.sallyport.programs",
+} as const;
 
 export class Images {
   readonly #engine: Engine;
   readonly #guestPath: string;
   readonly #prepared = new Map<string, string>();
   readonly #building = new Map<string, Promise<string>>();
+  /** Tags this object has built: only the first build of one replaces what others made before */
+  readonly #built = new Set<string>();
 
   constructor(deps: { engine: Engine }, options: { guestPath: string }) {
     this.#engine = deps.engine;
@@ -42,12 +59,12 @@ export class Images {
   }
 
   /** Id of the prepared image, as far as this object made or found it before. */
-  known(image: string): string | undefined {
-    return this.#prepared.get(image);
+  known(request: ImageRequest): string | undefined {
+    return this.#prepared.get(keyOf(request));
   }
 
-  forget(image: string): void {
-    this.#prepared.delete(image);
+  forget(request: ImageRequest): void {
+    this.#prepared.delete(keyOf(request));
   }
 
   /** Id of the prepared image, built if need be; calls for the same result share one build. */
@@ -57,11 +74,12 @@ export class Images {
     const tag = `${repository}:${digest([base, ...programs.map(({ bytes }) => digest([bytes]))]).slice(0, 32)}`;
     let making = this.#building.get(tag);
     if (making === undefined) {
-      making = this.#findOrBuild(tag, base, programs).finally(() => this.#building.delete(tag));
+      const plan = { tag, base, request, programs };
+      making = this.#findOrBuild(plan).finally(() => this.#building.delete(tag));
       this.#building.set(tag, making);
     }
     const id = await abortable(making, signal);
-    this.#prepared.set(request.image, id);
+    this.#prepared.set(keyOf(request), id);
     return id;
   }
 
@@ -89,18 +107,23 @@ export class Images {
     );
   }
 
-  async #findOrBuild(tag: string, base: string, programs: readonly Program[]): Promise<string> {
+  async #findOrBuild(plan: Plan): Promise<string> {
+    const { tag } = plan;
     const image = this.#engine.docker.getImage(tag);
     const found = await image.inspect().catch((error: unknown) => {
       if (statusOf(error) === 404) return undefined;
       throw engineError({ operation: "image", subject: tag }, error);
     });
     if (found !== undefined) return found.Id;
-    await this.#build(tag, base, programs);
-    return (await engineCall({ operation: "image", subject: tag }, image.inspect())).Id;
+    await this.#build(plan);
+    const { Id } = await engineCall({ operation: "image", subject: tag }, image.inspect());
+    // whoever needs the older one builds it again, and must not remove this one in turn
+    if (!this.#built.has(tag)) await this.#removeOlder(plan, Id);
+    this.#built.add(tag);
+    return Id;
   }
 
-  async #build(tag: string, base: string, programs: readonly Program[]): Promise<void> {
+  async #build({ tag, base, request, programs }: Plan): Promise<void> {
     const context = pack();
     const recipe = [`FROM ${base}`, ...programs.map(({ name }) => `COPY ${name} /sallyport/${name}`)];
     context.entry({ name: "Dockerfile" }, recipe.join("\n"));
@@ -111,13 +134,42 @@ export class Images {
       t: tag,
       networkmode: "none",
       forcerm: true,
-      labels: { "dev.sallyport.base": base, "dev.sallyport.guest": guestPathInside },
+      labels: { [labels.base]: base, [labels.image]: request.image, [labels.programs]: namesOf(programs) },
     };
     const call = { operation: "build", subject: tag } as const;
     const upload = Readable.from(context);
     const output = await engineCall(call, this.#engine.docker.buildImage(upload, options));
     await followBuild(tag, output as Readable);
   }
+
+  /** Prepared images of the same source that nothing uses. What cannot go, or is in use, stays for the next time. */
+  async #removeOlder({ request, programs }: Plan, newest: string): Promise<void> {
+    const label = [`${labels.image}=${request.image}`, `${labels.programs}=${namesOf(programs)}`];
+    const found = await this.#engine.docker.listImages({ filters: { label } }).catch(() => []);
+    this.#prepared.set(keyOf(request), newest);
+    const needed = new Set(this.#prepared.values());
+    const old = found.filter(({ Id }) => !needed.has(Id));
+    await Promise.all(
+      old.map(({ Id, Labels }) => this.#remove(Id, Labels[labels.base]).catch(() => undefined)),
+    );
+  }
+
+  /** The engine keeps one image per line of the recipe: those between `image` and its base are ours too. */
+  async #remove(image: string, base: string | undefined): Promise<void> {
+    for (let id = image; id !== "" && id !== base;) {
+      const { Parent } = await this.#engine.docker.getImage(id).inspect();
+      await this.#engine.docker.getImage(id).remove({ noprune: true });
+      id = Parent;
+    }
+  }
+}
+
+function keyOf({ image, extra = {} }: ImageRequest): string {
+  return [image, ...Object.keys(extra)].join(" ");
+}
+
+function namesOf(programs: readonly Program[]): string {
+  return programs.map(({ name }) => name).join(",");
 }
 
 async function readProgram(name: string, path: string): Promise<Buffer> {

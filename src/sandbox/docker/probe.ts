@@ -1,20 +1,30 @@
 /** Finds out what an engine really enforces: a probe sandbox with the same body as any other is looked at from inside. */
 import { withDeadline } from "../../async/index.ts";
+import { SallyportError } from "../../errors.ts";
 import type { ProbeReport, Sandbox, SandboxSpec } from "../contract.ts";
-import type { Engine, EngineFacts } from "./engine.ts";
+import type { Engine } from "./engine.ts";
 import { engineCall } from "./errors.ts";
+import { warningsOf } from "./known-holes.ts";
 import { maskedPaths, readonlyPaths } from "./masks.ts";
+import type { Profile } from "../profile/index.ts";
 import { judge } from "./probe-checks.ts";
 import { probeProfile } from "./probe-profile.ts";
 
 export interface ProbeDeps {
   engine: Engine;
   create: (spec: SandboxSpec) => Promise<Sandbox>;
+  /** Rejects with `runtime_unavailable` and the reason when nothing starts with it. */
+  ensureRuntime: (runtime: Runtime) => Promise<void>;
 }
+
+type Runtime = Profile["runtime"];
+type Seen = Map<string, string>;
 
 const probeInside = "/sallyport/probe";
 const runMs = 30_000;
 const outputBytes = 256 * 1024;
+/** What profiles can name besides runc, whose sandboxes are judged */
+const others: readonly Runtime[] = ["crun", "runsc", "kata"];
 
 export async function probeEngine(deps: ProbeDeps): Promise<ProbeReport> {
   const facts = await deps.engine.readFacts();
@@ -23,7 +33,7 @@ export async function probeEngine(deps: ProbeDeps): Promise<ProbeReport> {
   const seen = new Map<string, string>();
   {
     await using sandbox = await deps.create(spec);
-    note(seen, await run(sandbox, ["look", ...maskedPaths(facts.cpus), "--", ...readonlyPaths]));
+    note(seen, await look(sandbox, facts.cpus));
     const { memory, pids, workspace } = profile.resources;
     const beyond = [memory * 2, pids * 2, workspace].map(String);
     note(seen, await run(sandbox, ["fill", ...beyond]));
@@ -31,12 +41,47 @@ export async function probeEngine(deps: ProbeDeps): Promise<ProbeReport> {
     seen.set("engine.log", await logDriver(deps.engine, sandbox.id));
   }
   seen.set("engine.lifeline", await lifeline(deps, spec));
-  const { name, version, runtimes, described } = facts;
+  const { name, version, runtimes, described, cpus } = facts;
+  const tried: Record<string, string> = {};
+  const warnings = warningsOf(facts);
+  for (const runtime of others.filter((other) => runtimes.includes(other))) {
+    const outcome = await tryRuntime(deps, runtime, { seen, cpus });
+    tried[`runtime ${runtime}`] = outcome.says;
+    warnings.push(...outcome.warnings);
+  }
   return {
-    engine: { name, version, runtimes, facts: described },
+    engine: { name, version, runtimes, facts: { ...described, ...tried } },
     checks: judge(profile, seen),
-    warnings: warningsOf(facts),
+    warnings,
   };
+}
+
+/** Whether it starts a sandbox, and what succeeds inside that a sandbox of runc is refused. */
+async function tryRuntime(
+  { create, ensureRuntime }: ProbeDeps,
+  runtime: Runtime,
+  usual: { seen: Seen; cpus: number },
+): Promise<{ says: string; warnings: string[] }> {
+  const inside: Seen = new Map();
+  try {
+    await ensureRuntime(runtime);
+    await using sandbox = await create({ profile: probeProfile(runtime), lease: "probe", hosts: ["probe"] });
+    note(inside, await look(sandbox, usual.cpus));
+  } catch (error) {
+    return { says: `does not work: ${SallyportError.from(error).message}`, warnings: [] };
+  }
+  const open = [...inside].filter(
+    ([name, value]) => granted.includes(value) && !granted.includes(usual.seen.get(name) ?? ""),
+  );
+  const names = open.map(([name]) => name).join(", ");
+  const warning = `runtime ${runtime} lets pass what runc refuses, for its own kernel to answer: ${names}`;
+  return { says: "starts", warnings: names === "" ? [] : [warning] };
+}
+
+const granted = ["ok", "readable", "writable"];
+
+async function look(sandbox: Sandbox, cpus: number): Promise<string> {
+  return await run(sandbox, ["look", ...maskedPaths(cpus), "--", ...readonlyPaths]);
 }
 
 async function run(sandbox: Sandbox, args: readonly string[]): Promise<string> {
@@ -77,33 +122,4 @@ async function lifeline({ create }: ProbeDeps, spec: SandboxSpec): Promise<strin
   await using sandbox = await create(spec);
   sandbox.guest.close();
   return (await sandbox.ended).by;
-}
-
-const knownHoles: readonly { below: string; hole: string }[] = [
-  { below: "25.0.2", hole: "CVE-2024-29018: names can be resolved from an internal network (unused here)" },
-  { below: "29.5.1", hole: "the archive calls can be led outside the container (unused here)" },
-];
-
-function warningsOf({ version, described, warnings }: EngineFacts): string[] {
-  const security = described["security"] ?? "";
-  const holes = knownHoles.filter(({ below }) => older(version, below));
-  return [
-    ...warnings,
-    ...holes.map(({ below, hole }) => `engine ${version} is older than ${below}: ${hole}`),
-    ...(security.includes("apparmor") || security.includes("selinux")
-      ? []
-      : ["no AppArmor or SELinux: one layer less between a sandbox and the kernel"]),
-    ...(security.includes("rootless") || security.includes("userns")
-      ? []
-      : ["the engine is neither rootless nor remaps users: uid 1000 inside is uid 1000 outside"]),
-  ];
-}
-
-function older(version: string, than: string): boolean {
-  const [a, b] = [version, than].map((text) => text.split(/[.+-]/).map(Number));
-  for (const [at, part] of (b ?? []).entries()) {
-    const mine = a?.[at] ?? 0;
-    if (mine !== part) return mine < part;
-  }
-  return false;
 }

@@ -16,11 +16,13 @@ export interface Removal {
 const defaultDeadlineMs = 30_000;
 const callMs = 10_000;
 
+type Verdict = "removed" | "absent" | "refused" | "again";
+
 /** What an answer to a removal means; anything else, a dead socket included, is tried again. */
-const verdicts: Record<number, "gone" | "refused"> = {
-  200: "gone",
-  204: "gone",
-  404: "gone",
+const verdicts: Record<number, Verdict> = {
+  200: "removed",
+  204: "removed",
+  404: "absent",
   400: "refused",
 };
 
@@ -29,19 +31,16 @@ const verdicts: Record<number, "gone" | "refused"> = {
  * own, mostly), so the next answer tells. Throws `engine_failed` when it is still there at the deadline.
  */
 export async function removeContainer(engine: Engine, removal: Removal): Promise<void> {
-  const seenGone = removal.gone?.then(() => "gone" as const);
+  const seenGone = removal.gone?.then(() => "absent" as const);
   const until = performance.now() + (removal.deadlineMs ?? defaultDeadlineMs);
   const backoff = new Backoff({ baseMs: 20, capMs: 1_000 });
   let last: unknown;
   do {
-    const tried = tryOnce(engine, removal.container).catch((error: unknown) => {
-      last = error;
-      return verdicts[statusOf(error) ?? 0] ?? ("again" as const);
-    });
-    const verdict = await first(tried, seenGone);
-    if (verdict === "gone") return;
+    const note = (error: unknown): void => void (last = error);
+    const verdict = await first(tryRemoval(engine, removal.container, note), seenGone);
+    if (verdict === "removed" || verdict === "absent") return;
     if (verdict === "refused") break;
-    if ((await first(sleep(5 + backoff.next()), seenGone)) === "gone") return;
+    if ((await first(sleep(5 + backoff.next()), seenGone)) === "absent") return;
   } while (performance.now() < until);
   throw new SallyportError(
     "engine_failed",
@@ -53,10 +52,20 @@ export async function removeContainer(engine: Engine, removal: Removal): Promise
   );
 }
 
-async function tryOnce(engine: Engine, container: string): Promise<"gone"> {
+/** Asks once; never rejects. `absent` is no proof that a container which is being made will not come. */
+export async function tryRemoval(
+  engine: Engine,
+  container: string,
+  failed: (error: unknown) => void = () => undefined,
+): Promise<Verdict> {
   const options = { force: true, v: true, abortSignal: AbortSignal.timeout(callMs) };
-  await engine.docker.getContainer(container).remove(options);
-  return "gone";
+  try {
+    await engine.docker.getContainer(container).remove(options);
+    return "removed";
+  } catch (error) {
+    failed(error);
+    return verdicts[statusOf(error) ?? 0] ?? "again";
+  }
 }
 
 function first<T, S>(promise: Promise<T>, other: Promise<S> | undefined): Promise<T | S> {

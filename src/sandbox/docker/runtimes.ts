@@ -1,17 +1,18 @@
 /** Which engine runtimes really start a container: being listed proves nothing. */
-import { isError, SallyportError, type ErrorCode } from "../../errors.ts";
+import { SallyportError } from "../../errors.ts";
+import type { Profile } from "../profile/index.ts";
 import type { Engine } from "./engine.ts";
+import { saysNothing, Verdicts } from "./verdicts.ts";
+
+type Runtime = Profile["runtime"];
 
 /** Starts one sandbox with the runtime; rejects with what went wrong. */
-export type Trial = (runtime: string) => Promise<void>;
-
-/** Failures of the trial that say nothing about the runtime */
-const inconclusive: readonly ErrorCode[] = ["engine_unavailable", "image_unavailable", "internal"];
+export type Trial = (runtime: Runtime) => Promise<void>;
 
 export class Runtimes {
   readonly #engine: Pick<Engine, "readFacts">;
   readonly #trial: Trial;
-  readonly #outcomes = new Map<string, Promise<void>>();
+  readonly #verdicts = new Verdicts("runtime_unavailable");
 
   constructor(deps: { engine: Pick<Engine, "readFacts">; trial: Trial }) {
     this.#engine = deps.engine;
@@ -19,22 +20,11 @@ export class Runtimes {
   }
 
   /** Throws `runtime_unavailable` with the reason; the outcome of the one trial is remembered. */
-  async ensure(runtime: string): Promise<void> {
-    let outcome = this.#outcomes.get(runtime);
-    if (outcome === undefined) {
-      outcome = this.#try(runtime);
-      this.#outcomes.set(runtime, outcome);
-    }
-    try {
-      await outcome;
-    } catch (error) {
-      // an engine that did not answer says nothing about the runtime
-      if (!isError(error, "runtime_unavailable")) this.#outcomes.delete(runtime);
-      throw error;
-    }
+  async ensure(runtime: Runtime): Promise<void> {
+    await this.#verdicts.of(runtime, () => this.#try(runtime));
   }
 
-  async #try(runtime: string): Promise<void> {
+  async #try(runtime: Runtime): Promise<void> {
     const { runtimes } = await this.#engine.readFacts();
     if (!runtimes.includes(runtime)) {
       throw unavailable(runtime, `the engine does not list it (it lists ${runtimes.join(", ")})`);
@@ -43,14 +33,14 @@ export class Runtimes {
       await this.#trial(runtime);
     } catch (error) {
       const failure = SallyportError.from(error);
-      if (inconclusive.includes(failure.code)) throw failure;
+      if (saysNothing(failure)) throw failure;
       const { reason } = failure.details;
       throw unavailable(runtime, typeof reason === "string" ? reason : failure.message, error);
     }
   }
 }
 
-function unavailable(runtime: string, reason: string, cause?: unknown): SallyportError {
+function unavailable(runtime: Runtime, reason: string, cause?: unknown): SallyportError {
   return new SallyportError("runtime_unavailable", `runtime ${runtime}: ${reason}`, {
     details: {
       runtime,

@@ -60,6 +60,9 @@ const golden = {
   HostConfig: {
     Runtime: "runc",
     NetworkMode: "none",
+    Dns: ["127.0.0.1"],
+    DnsSearch: ["."],
+    DnsOptions: [],
     ExtraHosts: ["docs:127.0.0.1", "files.corp:127.0.0.1"],
     Privileged: false,
     CapDrop: ["ALL"],
@@ -141,4 +144,12 @@ test("devices are asked for only by a profile with GPUs", () => {
 
 test("a sandbox without hosts resolves no name", () => {
   assert.deepEqual(createBody({ ...spec, hosts: [] }, facts).HostConfig?.ExtraHosts, []);
+});
+
+test("gVisor's own threads and those of each process come on top of the processes a profile allows", () => {
+  const pids = (runtime: "runc" | "runsc"): number | undefined =>
+    createBody({ ...spec, profile: { ...spec.profile, runtime } }, facts).HostConfig?.PidsLimit;
+  const allowed = spec.profile.resources.pids;
+  assert.equal(pids("runc"), allowed);
+  assert.ok((pids("runsc") ?? 0) >= 40 + 17 * allowed);
 });

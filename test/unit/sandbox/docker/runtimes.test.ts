@@ -9,6 +9,7 @@ const engine = {
     version: "",
     runtimes: ["runc", "runsc"],
     cpus: 1,
+    memoryBytes: 2 ** 30,
     described: {},
     warnings: [],
   }),
