@@ -53,7 +53,7 @@ export class DockerSandbox implements Sandbox {
 
   async memoryRanOut(): Promise<boolean> {
     const { fate } = this.#parts;
-    if (!fate.oom && !fate.died.settled && (await killedForMemory(this.id))) fate.oom = true;
+    if (!fate.oom && (await killedForMemory(this.id))) fate.oom = true;
     return fate.oom;
   }
 
@@ -68,6 +68,8 @@ export class DockerSandbox implements Sandbox {
   async #watch(): Promise<void> {
     const { fate, guest } = this.#parts;
     await Promise.race([fate.died.promise, guest.closed, this.#ended.promise]);
+    // the engine's event is sometimes lost when the whole sandbox is killed; the kernel's count goes with it
+    await this.memoryRanOut();
     await this.#remove();
   }
 
