@@ -21,7 +21,8 @@ const doors: Record<string, readonly string[]> = {
   sandbox: [],
   worker: ["channel", "protocol", "sandbox"],
   client: ["protocol"],
-  cli: ["client", "config", "protocol", "sandbox"],
+  loadtest: [],
+  cli: ["client", "config", "protocol", "sandbox", "loadtest"],
   roles: ["config", "hub", "store", "worker", "channel", "sandbox", "protocol"],
 };
 

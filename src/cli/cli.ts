@@ -14,6 +14,7 @@ const commands: Record<string, () => Promise<Register>> = {
   routes: async () => (await import("./commands/routes.ts")).registerRoutes,
   profiles: async () => (await import("./commands/profiles.ts")).registerProfiles,
   keys: async () => (await import("./commands/keys.ts")).registerKeys,
+  loadtest: async () => (await import("./commands/loadtest.ts")).registerLoadtest,
   doctor: async () => (await import("./commands/doctor.ts")).registerDoctor,
   demo: async () => (await import("./commands/demo.ts")).registerDemo,
   dev: async () => (await import("./commands/dev.ts")).registerDev,
@@ -39,12 +40,15 @@ export async function runCli(argv: readonly string[], deps: CliDeps, version: st
   }
 }
 
+/** Commands whose `--` is followed by the job's own command line */
+const withTail: readonly string[] = ["run", "loadtest"];
+
 /** What stands behind `--` is the job's; no option in it is ours. */
 function splitTail(argv: readonly string[]): {
   head: readonly string[];
   tail: readonly string[] | undefined;
 } {
-  const at = argv[0] === "run" ? argv.indexOf("--") : -1;
+  const at = withTail.includes(argv[0] ?? "") ? argv.indexOf("--") : -1;
   return at === -1 ? { head: argv, tail: undefined } : { head: argv.slice(0, at), tail: argv.slice(at + 1) };
 }
 
@@ -95,10 +99,10 @@ function wrongUsage(error: CommanderError, command: Command, complaint: string):
   for (let at: Command | null = command; at !== null; at = at.parent) names.unshift(at.name());
   const fix = `see \`${names.join(" ")} --help\``;
   if (error.code === "commander.help") return usageError("no command is named", fix);
-  if (error.code === "commander.excessArguments" && command.name() === "run") {
+  if (error.code === "commander.excessArguments" && withTail.includes(command.name())) {
     return usageError(
       "the command to run must stand behind --",
-      "write `sallyport run -- COMMAND ARGUMENT…`",
+      `write \`sallyport ${command.name()} -- COMMAND ARGUMENT…\``,
     );
   }
   const message = (complaint || error.message)

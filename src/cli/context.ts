@@ -8,7 +8,7 @@ import type {
   SandboxSettings,
   WorkerSettings,
 } from "../config/index.ts";
-import type { ProbeReport, SandboxInfo } from "../sandbox/index.ts";
+import type { EngineWatch, ProbeReport, SandboxInfo } from "../sandbox/index.ts";
 import type { Output } from "./output.ts";
 
 /** Told each SIGINT and SIGTERM, with how many came so far; nobody listening means the default, which is to die. */
@@ -46,6 +46,8 @@ export interface Roles {
   probe(settings: SandboxSettings): Promise<ProbeReport>;
   /** Sandboxes the engine of this host still holds for a worker */
   sandboxesOf(workerId: string): Promise<readonly SandboxInfo[]>;
+  /** Looks on at what these workers make on the engine of this host */
+  watchSandboxes(workers: readonly string[]): Promise<EngineWatch>;
   keys(stateDir: string): Promise<Keys>;
 }
 

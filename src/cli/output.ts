@@ -11,6 +11,11 @@ export class Output {
     stream.on("error", () => undefined);
   }
 
+  /** Columns of the terminal it goes to; undefined when it goes elsewhere */
+  get columns(): number | undefined {
+    return "columns" in this.#stream ? Number(this.#stream.columns) : undefined;
+  }
+
   /** Resolves once the bytes are out; rejects with `EPIPE` when nobody reads any more. */
   async write(chunk: Uint8Array | string): Promise<void> {
     if (chunk.length === 0) return;

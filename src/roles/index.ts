@@ -1,6 +1,6 @@
 /** The object graph of each role, built by hand. A role's parts are loaded only when it runs. */
 import type { DevSettings, HubSettings, SandboxSettings, WorkerSettings } from "../config/index.ts";
-import type { ProbeReport, SandboxInfo } from "../sandbox/index.ts";
+import type { EngineWatch, ProbeReport, SandboxInfo } from "../sandbox/index.ts";
 import type { StateKeys } from "./keys.ts";
 import type { RoleHost } from "./life.ts";
 
@@ -15,6 +15,8 @@ export interface Roles {
   probe(settings: SandboxSettings): Promise<ProbeReport>;
   /** Sandboxes the engine of this host still holds for a worker */
   sandboxesOf(workerId: string): Promise<SandboxInfo[]>;
+  /** Looks on at what these workers make on the engine of this host */
+  watchSandboxes(workers: readonly string[]): Promise<EngineWatch>;
   keys(stateDir: string): Promise<StateKeys>;
 }
 
@@ -25,6 +27,7 @@ export function createRoles(host: RoleHost): Roles {
     dev: async (settings) => (await import("./dev.ts")).runDev(settings, host),
     probe: async (settings) => (await import("./doctor.ts")).probeHost(settings),
     sandboxesOf: async (workerId) => (await import("./doctor.ts")).sandboxesOf(workerId),
+    watchSandboxes: async (workers) => (await import("./watch.ts")).watchSandboxes(workers),
     keys: async (stateDir) => (await import("./keys.ts")).openKeys(stateDir),
   };
 }

@@ -75,7 +75,7 @@ class LiveWatch implements EngineWatch {
       engineCall(this.#call("list"), docker.listVolumes({ filters })),
       engineCall(this.#call("list"), docker.listNetworks({ filters })),
     ]);
-    const ours = ({ Labels }: { Labels?: Record<string, string> | null }): boolean =>
+    const ours = ({ Labels }: { Labels?: Record<string, string> | null | undefined }): boolean =>
       this.#workers.has(Labels?.[labelNames.worker] ?? "");
     return {
       sandboxes: containers.filter(ours).map(({ Id }) => Id),

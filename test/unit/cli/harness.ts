@@ -52,6 +52,7 @@ export function cli(options: CliOptions = {}): CliRun {
       dev: nothing,
       probe: nothing,
       sandboxesOf: nothing,
+      watchSandboxes: nothing,
       keys: nothing,
       ...options.roles,
     },
