@@ -95,6 +95,12 @@ export class JobRunner {
     );
   }
 
+  /** What a lease comes to that we failed to serve: an end must be told, or the lease would be renewed for ever. */
+  broken(lease: Lease, error: unknown): Outcome {
+    const bounds = boundsOf(lease.spec, lease.profile);
+    return this.#notStarted({ lease, bounds, held: undefined, asked: true }, SallyportError.from(error));
+  }
+
   async #start(attempt: Attempt, kept: AsyncDisposableStack): Promise<Command> {
     const { lease, bounds } = attempt;
     const { spec, profile } = lease;

@@ -33,7 +33,7 @@ export class Jobs {
   start(lease: Lease, ticket: Ticket): void {
     const id = lease.ref.lease;
     const serving = this.#serve(lease, ticket, this.#running.get(id))
-      .catch((error: unknown) => lease.log.error({ err: error }, "a lease was served badly"))
+      .catch((error: unknown) => lease.log.error({ err: error }, "a sandbox was put away badly"))
       .finally(() => {
         if (this.#running.get(id) === serving) this.#running.delete(id);
       });
@@ -48,7 +48,10 @@ export class Jobs {
   /** The result goes out first; the slot is free again only when the sandbox is gone. */
   async #serve(lease: Lease, ticket: Ticket, before: Promise<void> | undefined): Promise<void> {
     await using kept = new AsyncDisposableStack();
-    const outcome = await this.#outcome(lease, ticket, { kept, before });
+    const outcome = await this.#outcome(lease, ticket, { kept, before }).catch((error: unknown) => {
+      lease.log.error({ err: error }, "a lease was served badly");
+      return this.#deps.runner.broken(lease, error);
+    });
     lease.spool.end();
     ticket.over();
     void this.#report(lease, outcome);
