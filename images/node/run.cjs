@@ -59,6 +59,9 @@ function waitForJob(order) {
   process.execArgv.length = 0;
   delete require.cache[__filename];
   preload();
+  // What the first line on a pipe loads otherwise; nothing is opened by it.
+  require("node:net");
+  require("node:tty");
   const { user, system } = process.cpuUsage();
   const hidden = modules.every((name) => isBuiltin(name)) ? [] : ["node_modules"];
   say(2, nonce);
