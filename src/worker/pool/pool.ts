@@ -13,7 +13,7 @@ import { Shelf } from "./shelf.ts";
 import { makeWarm, type WarmSandbox } from "./warm-sandbox.ts";
 
 export interface PoolDeps {
-  driver: Driver;
+  driver: Pick<Driver, "create">;
   /** Where a job gets its sandbox from when none waits */
   cold: SandboxSource;
   calm: Calm;

@@ -14,7 +14,7 @@ export interface WarmSandbox {
 
 /** All or nothing, as the driver's `create`; throws what that throws, and `profile_unusable` when a module cannot be loaded. */
 export async function makeWarm(
-  driver: Driver,
+  driver: Pick<Driver, "create">,
   profile: Profile,
   hosts: readonly string[],
   signal: AbortSignal,

@@ -1,0 +1,309 @@
+/** The pool on the fake driver: who gets what, how it fills, and how it behaves when nothing works. */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { SallyportError } from "../../../src/errors.ts";
+import { createLog, silentLog, type Log } from "../../../src/log.ts";
+import {
+  createFakeDriver,
+  type Driver,
+  type FakeDriver,
+  type FakeFaults,
+  type Profile,
+} from "../../../src/sandbox/index.ts";
+import { Calm } from "../../../src/worker/calm.ts";
+import { Pool, type PoolOptions } from "../../../src/worker/pool/pool.ts";
+import { ColdSandboxes, type HeldSandbox } from "../../../src/worker/sandboxes.ts";
+import { testProfile } from "../../helpers/simulated-hub.ts";
+import { eventually } from "../../helpers/hub.ts";
+
+const never = new AbortController().signal;
+
+interface Bench extends AsyncDisposable {
+  pool: Pool;
+  driver: FakeDriver;
+  calm: Calm;
+  /** creations asked for */
+  creates: () => number;
+  judged: (SallyportError | undefined)[];
+  get(profile: Profile, hosts?: readonly string[]): Promise<HeldSandbox>;
+}
+
+interface BenchOptions extends Partial<PoolOptions> {
+  profiles: readonly Profile[];
+  faults?: FakeFaults;
+  room?: () => number;
+  log?: Log;
+}
+
+function bench({
+  profiles,
+  faults = {},
+  room = () => 2 ** 40,
+  log = silentLog(),
+  ...over
+}: BenchOptions): Bench {
+  const fake = createFakeDriver({ faults });
+  let creates = 0;
+  const create: Driver["create"] = (spec, signal) => {
+    creates += 1;
+    return fake.create(spec, signal);
+  };
+  const calm = new Calm();
+  const judged: (SallyportError | undefined)[] = [];
+  const cold = new ColdSandboxes({ driver: fake, log, failed: () => undefined }, { cleanUpMs: 1_000 });
+  const times = { quietMs: 1, patienceMs: 50, warmMs: 5_000, cleanUpMs: 1_000 };
+  const pool = new Pool(
+    {
+      driver: { create },
+      cold,
+      calm,
+      log,
+      room,
+      profiles: () => profiles,
+      judged: (_profile, fault) => judged.push(fault),
+      changed: () => undefined,
+    },
+    { ...times, concurrency: 2, backoffBaseMs: 20, backoffCapMs: 40, ...over },
+  );
+  let leases = 0;
+  return {
+    pool,
+    driver: fake,
+    calm,
+    judged,
+    creates: () => creates,
+    get: (profile, hosts = []) => pool.acquire(profile, `job-${(leases += 1)}`, hosts, never),
+    [Symbol.asyncDispose]: async () => {
+      await pool[Symbol.asyncDispose]();
+      assert.deepEqual(await fake.list(), [], "nothing is left");
+    },
+  };
+}
+
+const pooled = (name: string, warm: number, over: Record<string, unknown> = {}): Profile =>
+  testProfile(name, { pool: { warm, maxAge: "10m" }, ...over });
+
+/** A log that keeps its lines. */
+function keptLog(): { log: Log; lines: string[] } {
+  const lines: string[] = [];
+  const log = createLog({ level: "info", destination: { write: (line: string) => void lines.push(line) } });
+  return { log, lines };
+}
+
+test("it fills to what the profile says, and what is taken is replaced", async () => {
+  const profile = pooled("p", 3);
+  await using it = bench({ profiles: [profile, pooled("none", 0)] });
+  assert.equal((await it.get(profile)).warm, false, "before it is started every job goes cold");
+  it.pool.start();
+  await eventually(async () => it.pool.count(profile) === 3);
+  assert.deepEqual(it.pool.counts, { p: 3 });
+  await using held = await it.get(profile);
+  assert.equal(held.warm, true);
+  assert.equal(it.pool.count(profile), 2);
+  await eventually(async () => it.pool.count(profile) === 3);
+  for (const { id } of await it.driver.list()) if (id === "fake-1") it.driver.lose(id);
+});
+
+test("a thousand adoptions, 64 at a time, are a thousand sandboxes, each removed with its job", async () => {
+  const profile = pooled("p", 32);
+  await using it = bench({ profiles: [profile], concurrency: 2, quietMs: 0, patienceMs: 0 });
+  it.pool.start();
+  await eventually(async () => it.pool.count(profile) === 32);
+  const seen = new Map<string, boolean>();
+  let left = 1_000;
+  const taker = async (): Promise<void> => {
+    while (left > 0) {
+      left -= 1;
+      await using held = await it.get(profile);
+      assert.equal(seen.has(held.sandbox.id), false, "given out twice");
+      seen.set(held.sandbox.id, held.warm);
+      await new Promise((resolve) => setTimeout(resolve, 2 * Math.random()));
+    }
+  };
+  await Promise.all(Array.from({ length: 64 }, taker));
+  assert.equal(seen.size, 1_000);
+  const warm = [...seen.values()].filter(Boolean).length;
+  assert.ok(warm >= 32 && warm < 1_000, `${warm} of them warm`);
+  await eventually(async () => (await it.driver.list()).length === it.pool.count(profile));
+});
+
+test("who finds none goes cold at once, also while one is being made", async () => {
+  const profile = pooled("p", 1);
+  const faults: FakeFaults = { createMs: 60_000 };
+  await using it = bench({ profiles: [profile], faults });
+  it.pool.start();
+  await eventually(async () => it.creates() === 1);
+  faults.createMs = 0;
+  await using held = await it.get(profile);
+  assert.equal(held.warm, false);
+});
+
+test("a job with other hosts than the waiting sandboxes gets one of its own", async () => {
+  const profile = pooled("p", 1);
+  await using it = bench({ profiles: [profile] });
+  it.pool.start();
+  await eventually(async () => it.pool.count(profile) === 1);
+  await using held = await it.get(profile, ["docs"]);
+  assert.deepEqual([held.warm, it.pool.count(profile)], [false, 1]);
+});
+
+test("nothing is made while a job is on its way, for a while", async () => {
+  const profile = pooled("p", 1);
+  await using it = bench({ profiles: [profile], patienceMs: 1_000_000 });
+  const job = it.calm.disturb();
+  it.pool.start();
+  await new Promise((resolve) => setTimeout(resolve, 30));
+  assert.equal(it.creates(), 0);
+  job[Symbol.dispose]();
+  await eventually(async () => it.pool.count(profile) === 1);
+});
+
+test("a waiting sandbox that dies is dropped and replaced", async () => {
+  const profile = pooled("p", 2);
+  await using it = bench({ profiles: [profile] });
+  it.pool.start();
+  await eventually(async () => it.pool.count(profile) === 2);
+  const before = (await it.driver.list()).map(({ id }) => id);
+  for (const id of before) it.driver.lose(id);
+  await eventually(async () => it.pool.count(profile) === 2);
+  for (const { id } of await it.driver.list()) assert.ok(!before.includes(id));
+});
+
+test("sandboxes expire and are replaced", async () => {
+  const profile = testProfile("p", { pool: { warm: 1, maxAge: "1s" } });
+  await using it = bench({ profiles: [profile] });
+  it.pool.start();
+  await eventually(async () => it.pool.count(profile) === 1);
+  const [first] = await it.driver.list();
+  await eventually(async () => {
+    const [now] = await it.driver.list();
+    return now !== undefined && now.id !== first?.id;
+  });
+});
+
+test("every sandbox is labelled as the pool's", async () => {
+  const profile = pooled("p", 2);
+  await using it = bench({ profiles: [profile] });
+  it.pool.start();
+  await eventually(async () => it.pool.count(profile) === 2);
+  const leases = (await it.driver.list()).map(({ lease }) => lease);
+  assert.ok(leases.every((lease) => lease.startsWith("pool-")));
+  assert.equal(new Set(leases).size, 2);
+  assert.deepEqual(await it.driver.reap(0), [], "the living are nobody's orphans");
+});
+
+test("an engine that fails: few tries, one line, no half-made sandbox, and recovery by itself", async () => {
+  const profiles = [pooled("p", 4), pooled("q", 4)];
+  const { log, lines } = keptLog();
+  const faults: FakeFaults = { create: () => new SallyportError("engine_unavailable", "the engine is gone") };
+  await using it = bench({ profiles, faults, log, backoffBaseMs: 50, backoffCapMs: 100 });
+  it.pool.start();
+  await new Promise((resolve) => setTimeout(resolve, 400));
+  assert.ok(it.creates() >= 4 && it.creates() < 200, `${it.creates()} tries in 0.4 s`);
+  assert.deepEqual(await it.driver.list(), []);
+  assert.equal(lines.length, 2, "one line for each profile");
+  delete faults.create;
+  await eventually(async () => it.pool.counts["p"] === 4 && it.pool.counts["q"] === 4);
+  assert.equal(lines.length, 4, "and one when it works again");
+  assert.equal(it.judged.at(-1), undefined);
+});
+
+test("full pids while an interpreter is started: nothing half-made is kept, and the next try succeeds", async () => {
+  const profile = pooled("p", 1, { languages: { python: {} } });
+  await using it = bench({ profiles: [profile] });
+  const make = it.driver.create.bind(it.driver);
+  let full = true;
+  it.driver.create = async (spec, signal) => {
+    const sandbox = await make(spec, signal);
+    if (full) sandbox.guest.exec = () => Promise.reject(new SallyportError("capacity_exhausted", "EAGAIN"));
+    return sandbox;
+  };
+  it.pool.start();
+  await eventually(async () => it.judged.length > 0);
+  assert.equal(it.judged[0]?.code, "capacity_exhausted");
+  assert.equal(it.pool.count(profile), 0);
+  full = false;
+  await eventually(async () => it.pool.count(profile) === 1);
+  await eventually(async () => (await it.driver.list()).length === 1);
+});
+
+test("a sandbox killed while it is warmed is no sandbox of the pool", async () => {
+  const profile = pooled("p", 1, { languages: { python: {} } });
+  await using it = bench({ profiles: [profile] });
+  const make = it.driver.create.bind(it.driver);
+  let kills = 2;
+  it.driver.create = async (spec, signal) => {
+    const sandbox = await make(spec, signal);
+    kills -= 1;
+    if (kills >= 0) it.driver.lose(sandbox.id);
+    return sandbox;
+  };
+  it.pool.start();
+  await eventually(async () => it.pool.count(profile) === 1);
+  await eventually(async () => (await it.driver.list()).length === 1);
+});
+
+test("an image that cannot do it: no interpreter waits where no module asks for one, else the profile is refused by name", async () => {
+  const plain = pooled("plain", 1, { languages: { python: {}, shell: {} } });
+  const wanting = pooled("wanting", 1, { languages: { python: { preload: ["numpy"] } } });
+  await using it = bench({ profiles: [plain, wanting] });
+  it.pool.start();
+  await eventually(async () => it.pool.count(plain) === 1 && it.judged.some((fault) => fault !== undefined));
+  const fault = it.judged.find((each) => each !== undefined);
+  assert.equal(fault?.code, "profile_unusable");
+  assert.match(fault.message, /languages\.python/);
+  await using held = await it.get(plain);
+  assert.deepEqual([held.warm, held.interpreters.size], [true, 0]);
+});
+
+test("it holds no memory that jobs were promised: it fills what is left, and gives way to a job that goes cold", async () => {
+  const mib = 2 ** 20;
+  const small = pooled("small", 4);
+  const other = testProfile("other");
+  let spare = 3 * 64 * mib;
+  await using it = bench({ profiles: [small], room: () => spare });
+  it.pool.start();
+  await eventually(async () => it.pool.count(small) === 3);
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  assert.equal(it.pool.count(small), 3, "the fourth finds no room");
+  spare = 64 * mib;
+  await using held = await it.get(other);
+  assert.deepEqual([held.warm, it.pool.count(small)], [false, 1]);
+  assert.equal((await it.driver.list()).length, 2, "what gave way was gone before the job's was made");
+  spare = 4 * 64 * mib;
+  it.pool.refresh();
+  await eventually(async () => it.pool.count(small) === 4);
+});
+
+test("what it adopts out is the job's memory, not the pool's", async () => {
+  const profile = pooled("p", 2);
+  let spare = 2 * 64 * 2 ** 20;
+  await using it = bench({ profiles: [profile], room: () => spare });
+  it.pool.start();
+  await eventually(async () => it.pool.count(profile) === 2);
+  spare = 64 * 2 ** 20;
+  await using held = await it.get(profile);
+  assert.deepEqual([held.warm, it.pool.count(profile)], [true, 1], "nothing had to give way");
+});
+
+test("a profile that is no longer there loses its sandboxes", async () => {
+  const profiles = [pooled("p", 2)];
+  await using it = bench({ profiles });
+  it.pool.start();
+  await eventually(async () => it.pool.counts["p"] === 2);
+  profiles.length = 0;
+  it.pool.refresh();
+  await eventually(async () => (await it.driver.list()).length === 0);
+});
+
+test("emptied while it fills: nothing is left, and nothing more is made", async () => {
+  const profile = pooled("p", 8);
+  const it = bench({ profiles: [profile], faults: { createMs: 3 } });
+  it.pool.start();
+  await eventually(async () => it.pool.count(profile) >= 2);
+  await it[Symbol.asyncDispose]();
+  const made = it.creates();
+  await new Promise((resolve) => setTimeout(resolve, 30));
+  assert.deepEqual([it.creates(), it.pool.count(profile)], [made, 0]);
+  assert.equal((await it.get(profile)).warm, false);
+});
