@@ -9,6 +9,7 @@ import type {
   WorkerSettings,
 } from "../config/index.ts";
 import type { EngineWatch, ProbeReport, SandboxInfo } from "../sandbox/index.ts";
+import type { WireError } from "../errors.ts";
 import type { Output } from "./output.ts";
 
 /** Told each SIGINT and SIGTERM, with how many came so far; nobody listening means the default, which is to die. */
@@ -38,6 +39,38 @@ export interface Keys {
   revoke(name: string): Promise<void>;
 }
 
+export interface CostOptions {
+  settings: SandboxSettings;
+  stateDir: string;
+  names: readonly string[];
+  /** Measure also what is known */
+  fresh: boolean;
+  progress: (text: string) => void;
+  signal: AbortSignal;
+}
+
+/** Untrimmed percentiles over `n` runs, in `ms` */
+interface Spread {
+  n: number;
+  p50Ms: number;
+  p99Ms: number;
+}
+
+export interface ProfileCost {
+  profile: string;
+  /** Null when it cannot run here */
+  figures: {
+    measuredAt: string;
+    cold: Spread;
+    warm: Spread;
+    idleBytes: number;
+    warmBytes: number;
+    rate: { n: number; atOnce: number; perSecond: number };
+  } | null;
+  cached: boolean;
+  unusable: WireError | null;
+}
+
 /** The long-lived parts of the product. Each role resolves with the process's exit code. */
 export interface Roles {
   hub(settings: HubSettings): Promise<number>;
@@ -49,6 +82,8 @@ export interface Roles {
   /** Looks on at what these workers make on the engine of this host */
   watchSandboxes(workers: readonly string[]): Promise<EngineWatch>;
   keys(stateDir: string): Promise<Keys>;
+  /** What profiles cost on this host, measured by making their sandboxes; every one when none is named */
+  profileCosts(options: CostOptions): Promise<readonly ProfileCost[]>;
 }
 
 export interface CliDeps {

@@ -1,6 +1,7 @@
 /** The object graph of each role, built by hand. A role's parts are loaded only when it runs. */
 import type { DevSettings, HubSettings, SandboxSettings, WorkerSettings } from "../config/index.ts";
 import type { EngineWatch, ProbeReport, SandboxInfo } from "../sandbox/index.ts";
+import type { CostOptions, ProfileCost } from "./cost.ts";
 import type { StateKeys } from "./keys.ts";
 import type { RoleHost } from "./life.ts";
 
@@ -18,6 +19,8 @@ export interface Roles {
   /** Looks on at what these workers make on the engine of this host */
   watchSandboxes(workers: readonly string[]): Promise<EngineWatch>;
   keys(stateDir: string): Promise<StateKeys>;
+  /** What profiles cost on this host, measured by making their sandboxes */
+  profileCosts(options: CostOptions): Promise<ProfileCost[]>;
 }
 
 export function createRoles(host: RoleHost): Roles {
@@ -29,5 +32,6 @@ export function createRoles(host: RoleHost): Roles {
     sandboxesOf: async (workerId) => (await import("./doctor.ts")).sandboxesOf(workerId),
     watchSandboxes: async (workers) => (await import("./watch.ts")).watchSandboxes(workers),
     keys: async (stateDir) => (await import("./keys.ts")).openKeys(stateDir),
+    profileCosts: async (options) => (await import("./cost.ts")).measureCosts(options),
   };
 }

@@ -3,7 +3,7 @@ import { existsSync } from "node:fs";
 import type { SandboxSettings } from "../config/index.ts";
 import { SallyportError } from "../errors.ts";
 import type { Log } from "../log.ts";
-import { createDockerDriver, loadProfiles, type Driver, type Profile } from "../sandbox/index.ts";
+import { createDockerDriver, loadProfiles, type DockerDriver, type Profile } from "../sandbox/index.ts";
 
 export interface Owner {
   worker: string;
@@ -11,7 +11,7 @@ export interface Owner {
 }
 
 /** Throws `image_unavailable` when the guest was never built. */
-export function openDriver(settings: SandboxSettings, owner: Owner, log: Log): Driver {
+export function openDriver(settings: SandboxSettings, owner: Owner, log: Log): DockerDriver {
   const { dockerHost, guestPath, probePath } = settings;
   if (!existsSync(guestPath)) {
     throw new SallyportError("image_unavailable", `the guest program is missing (${guestPath})`, {

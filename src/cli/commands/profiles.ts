@@ -7,10 +7,15 @@ import type { Context, HubFlags } from "../context.ts";
 import { SallyportError } from "../../errors.ts";
 import { formatDuration, formatSize } from "../../units.ts";
 import { usageError } from "../failure.ts";
+import { registerCost } from "./profile-cost.ts";
 import { plain, table } from "../table.ts";
 
 export const registerProfiles: Register = (parent, dispatch) => {
-  const profiles = group(parent, "profiles", "look at sandbox profiles, check their files");
+  const profiles = group(
+    parent,
+    "profiles",
+    "look at sandbox profiles, check their files, measure what they cost",
+  );
   const list = profiles.command("ls").description("every profile that workers offered");
   examples(withJson(withHub(list)), "sallyport profiles ls");
   bind<HubFlags>(list, dispatch, listProfiles);
@@ -27,6 +32,7 @@ export const registerProfiles: Register = (parent, dispatch) => {
     "sallyport profiles check my/python.json",
   );
   bind<HubFlags>(check, dispatch, checkProfiles);
+  registerCost(profiles, dispatch);
 };
 
 async function listProfiles(context: Context, flags: HubFlags): Promise<number> {
