@@ -2,8 +2,8 @@
 /*
  * An interpreter started ahead of its job: loads what the profile names, then waits for the job.
  *
- * Started as `node --require THIS main.js` with SALLYPORT_WARM="NONCE MODULE…". Node requires it before it looks for its
- * program, so whatever comes after is Node's own way of running `main.js`, as a module or as CommonJS.
+ * Started as `node main.js` with "--require=THIS" first in NODE_OPTIONS and SALLYPORT_WARM="NONCE MODULE…". Node requires
+ * it before it looks for its program, so whatever comes after is Node's own way of running `main.js`, as a module or as CommonJS.
  *
  * Says `NONCE ready CPU_MICROSECONDS NAME…` on stdout (NAME: what a file of the job would hide if it were loaded before)
  * and `NONCE` on stderr, or `NONCE failed MODULE REASON` on stdout; everything before is noise of the imports. Then reads
@@ -11,7 +11,8 @@
  * NAME=VALUE of the job's environment. With an empty path the program is already there.
  */
 const order = process.env.SALLYPORT_WARM;
-// A thread of the job inherits --require, but not the variable.
+delete require.cache[__filename];
+// A thread of the job inherits --require, but not this variable.
 if (order !== undefined) waitForJob(order);
 
 function waitForJob(order) {
@@ -55,9 +56,10 @@ function waitForJob(order) {
     }
   };
 
+  const [, ...options] = process.env.NODE_OPTIONS.split(" ");
+  if (options.length > 0) process.env.NODE_OPTIONS = options.join(" ");
+  else delete process.env.NODE_OPTIONS;
   delete process.env.SALLYPORT_WARM;
-  process.execArgv.length = 0;
-  delete require.cache[__filename];
   preload();
   // What the first line on a pipe loads otherwise; nothing is opened by it.
   require("node:net");

@@ -20,12 +20,9 @@ interface Language {
   file: string;
   interpreter: string;
   env: Readonly<Record<string, string>>;
-  /** Makes the interpreter run what its image has under `earlyFolder` first */
-  early?: { options: readonly string[]; env: (profile: Profile) => Readonly<Record<string, string>> };
+  /** Put in front of a variable of its environment, this makes it run what its image has under `/opt/sallyport` first */
+  early?: { variable: string; value: string; separator: string };
 }
-
-/** Where images have what runs first in an interpreter that is started ahead, see `images/python` and `images/node` */
-const earlyFolder = "/opt/sallyport";
 
 const languages: Record<LanguageName, Language> = {
   /** Unbuffered, so that output streams as it is printed */
@@ -33,14 +30,14 @@ const languages: Record<LanguageName, Language> = {
     file: "main.py",
     interpreter: "python3",
     env: { PYTHONDONTWRITEBYTECODE: "1", PYTHONUNBUFFERED: "1" },
-    early: { options: [], env: ({ env }) => ({ PYTHONPATH: pathWith(earlyFolder, env["PYTHONPATH"]) }) },
+    early: { variable: "PYTHONPATH", value: "/opt/sallyport", separator: ":" },
   },
   /** Node decides by the source whether it is a module or CommonJS */
   node: {
     file: "main.js",
     interpreter: "node",
     env: {},
-    early: { options: ["--require", `${earlyFolder}/run.cjs`], env: () => ({}) },
+    early: { variable: "NODE_OPTIONS", value: "--require=/opt/sallyport/run.cjs", separator: " " },
   },
   shell: { file: "main.sh", interpreter: "sh", env: {} },
 };
@@ -73,15 +70,18 @@ export function programOf(spec: Pick<JobSpec, "run" | "files">, profile: Profile
 export function earlyStartOf(name: LanguageName, profile: Profile, nonce: string): EarlyStart | undefined {
   const { interpreter, file, env, early } = languages[name];
   if (early === undefined) return undefined;
+  const { variable, value, separator } = early;
   const order = [nonce, ...(profile.languages[name]?.preload ?? [])].join(" ");
+  const own = profile.env[variable] ?? "";
   return {
-    argv: [interpreter, ...early.options, file],
-    env: { ...env, ...profile.env, ...early.env(profile), SALLYPORT_WARM: order },
+    argv: [interpreter, file],
+    env: {
+      ...env,
+      ...profile.env,
+      [variable]: own === "" ? value : `${value}${separator}${own}`,
+      SALLYPORT_WARM: order,
+    },
   };
-}
-
-function pathWith(first: string, rest: string | undefined): string {
-  return rest === undefined || rest === "" ? first : `${first}:${rest}`;
 }
 
 function isKnown(name: string): name is LanguageName {
