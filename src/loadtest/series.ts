@@ -27,6 +27,9 @@ export interface Slice {
 }
 
 const mostSlices = 120;
+const fewestSlices = 12;
+/** Fewer would make every slice an accident. */
+const jobsPerSlice = 8;
 const shortestMs = 100;
 const shown: readonly StageName[] = ["wait", "submit", "queue", "adopt", "create", "run", "exit"];
 
@@ -35,7 +38,8 @@ export function slice(
   elapsedMs: number,
   madeAt: readonly number[] | null,
 ): Slice[] {
-  const count = Math.max(1, Math.min(mostSlices, Math.floor(elapsedMs / shortestMs)));
+  const worthwhile = Math.max(fewestSlices, Math.floor(records.length / jobsPerSlice));
+  const count = Math.max(1, Math.min(mostSlices, worthwhile, Math.floor(elapsedMs / shortestMs)));
   const width = elapsedMs / count;
   const place = (at: number): number => Math.min(count - 1, Math.max(0, Math.floor(at / width)));
   const group = <T>(items: readonly T[], at: (item: T) => number): T[][] => {

@@ -133,8 +133,8 @@ function quantileCells({ n, p50, p90, p99, p999, max }: Quantiles): string[] {
 export function ms(value: number): string {
   if (value < 9.995) return `${value.toFixed(2)}ms`;
   if (value < 99.95) return `${value.toFixed(1)}ms`;
-  if (value < 9_999.5) return `${value.toFixed(0)}ms`;
-  return `${(value / 1_000).toFixed(1)}s`;
+  if (value < 999.5) return `${value.toFixed(0)}ms`;
+  return `${number(value / 1_000)}s`;
 }
 
 export function number(value: number): string {

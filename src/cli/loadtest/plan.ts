@@ -46,10 +46,23 @@ export function planLoad(flags: LoadtestFlags, descriptors: number): Load {
     );
   }
   const durationMs = flags.duration === undefined ? Infinity : durationFlag(flags.duration, "--duration");
-  const most = flags.duration === undefined ? defaults.total : mostJobs;
   const total =
-    flags.total === undefined ? most : countFlag(flags.total, "--total", { min: 1, max: mostJobs });
+    flags.total === undefined
+      ? totalWithin(durationMs, ratePerS)
+      : countFlag(flags.total, "--total", { min: 1, max: mostJobs });
   return { concurrency, total, durationMs, ratePerS };
+}
+
+/** As many as the other bounds let arrive; a closed loop without --total has no number. */
+function totalWithin(durationMs: number, ratePerS: number | null): number {
+  if (durationMs === Infinity) return defaults.total;
+  if (ratePerS === null) return Infinity;
+  const total = Math.ceil((durationMs * ratePerS) / 1_000);
+  if (total <= mostJobs) return total;
+  throw usageError(
+    `--duration: ${total} jobs would arrive`,
+    `ask for at most ${mostJobs}, with --total or less time`,
+  );
 }
 
 function parseRate(text: string): number {

@@ -50,7 +50,11 @@ function curve(lines: readonly Line[], y: Axis): string {
     note: "From when a job was due until its first byte and its result were here. Every job that succeeded is in it, the slowest too.",
     legend: lines,
     svg: chart({ title: "Latency by percentile", description: describe(lines), x, y }, (canvas) =>
-      lines.map(({ sorted, colour }) => canvas.line(curveOf(sorted, deepest), colour)).join(""),
+      lines
+        .map(({ sorted, colour }, n) =>
+          canvas.line(curveOf(sorted, deepest), n === 0 ? colour : `${colour} dashed`),
+        )
+        .join(""),
     ),
     table: {
       headings: ["percentile", ...lines.map(({ name }) => name)],
@@ -115,6 +119,7 @@ function share(part: number): string {
   return `${Number((part * 100).toFixed(3))} %`;
 }
 
-function tick(value: number): string {
+export function tick(value: number): string {
+  if (value === 0) return "0";
   return value < 1_000 ? `${Number(value.toPrecision(3))} ms` : `${Number((value / 1_000).toPrecision(3))} s`;
 }

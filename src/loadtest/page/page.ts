@@ -23,7 +23,7 @@ export function renderPage(report: Report): string {
   const ok = held(report);
   return `<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'; img-src data:">
 <link rel="icon" href="data:,"><title>${escape(title)}</title><style>${style}</style></head><body>
 <header><h1>${escape(title)}</h1>
 <p>${escape(`${report.mode}, ${describeLoad(report.load)} · ${report.startedAt.replace("T", " ").slice(0, 19)} UTC`)}</p>

@@ -9,17 +9,17 @@ body { margin: 0 auto; max-width: 1360px; padding: 20px 24px 48px; background: v
 h1 { font-size: 20px; margin: 0; } h2 { font-size: 15px; margin: 28px 0 8px; } h3 { font-size: 14px; margin: 0; }
 p { margin: 2px 0; color: var(--quiet); } header p { font-size: 14px; }
 .verdict { color: var(--ink); font-weight: 600; margin-top: 6px; } .verdict b { color: var(--bad); } .verdict.held b { color: var(--good); }
-dl.tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(128px, 1fr)); gap: 8px; margin: 16px 0 0; }
+dl.tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(98px, 1fr)); gap: 8px; margin: 16px 0 0; }
 dl.tiles div { background: var(--card); border: 1px solid var(--rule); border-radius: 6px; padding: 8px 10px; }
-dl.tiles dt { color: var(--quiet); font-size: 12px; } dl.tiles dd { margin: 0; font-size: 18px; font-weight: 600; font-variant-numeric: tabular-nums; }
+dl.tiles dt { color: var(--quiet); font-size: 12px; } dl.tiles dd { margin: 0; font-size: 16px; font-weight: 600; white-space: nowrap; font-variant-numeric: tabular-nums; }
 dl.tiles .bad { color: var(--bad); }
 .charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 480px), 1fr)); gap: 12px; }
-figure { margin: 0; padding: 12px 14px; background: var(--card); border: 1px solid var(--rule); border-radius: 6px; min-width: 0; }
+figure { margin: 0; padding: 12px 14px; background: var(--card); border: 1px solid var(--rule); border-radius: 6px; min-width: 0; overflow-x: auto; }
 figcaption p { font-size: 12px; min-height: 2.9em; }
-svg { display: block; width: 100%; height: auto; }
+svg { display: block; width: 100%; min-width: 460px; height: auto; }
 svg text { font-size: 11px; fill: var(--quiet); font-variant-numeric: tabular-nums; } svg .name { font-size: 11px; }
 .grid path { stroke: var(--rule); stroke-width: 1; fill: none; } .axis { stroke: var(--quiet); stroke-width: 1; fill: none; }
-.line { fill: none; stroke: var(--c); stroke-width: 1.8; stroke-linejoin: round; } .band { fill: var(--c); }
+.line { fill: none; stroke: var(--c); stroke-width: 1.8; stroke-linejoin: round; } .line.dashed { stroke-dasharray: 5 4; } .band { fill: var(--c); }
 .c1 { --c: var(--c1); } .c2 { --c: var(--c2); } .c3 { --c: var(--c3); } .c4 { --c: var(--c4); } .c5 { --c: var(--c5); } .c6 { --c: var(--c6); } .c7 { --c: var(--c7); }
 .legend { display: flex; flex-wrap: wrap; gap: 2px 14px; margin: 4px 0 2px; padding: 0; list-style: none; font-size: 12px; }
 .legend i { display: inline-block; width: 10px; height: 10px; margin-right: 5px; border-radius: 2px; background: var(--c); }
@@ -28,6 +28,6 @@ details { margin-top: 4px; font-size: 12px; } summary { color: var(--quiet); cur
 table { border-collapse: collapse; font-size: 13px; font-variant-numeric: tabular-nums; width: 100%; } caption { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }
 th, td { padding: 4px 10px 4px 0; border-bottom: 1px solid var(--rule); text-align: left; vertical-align: top; white-space: nowrap; } thead th { color: var(--quiet); font-weight: 500; }
 tbody th { font-weight: 500; } .numbers td:not(:last-child), .numbers thead th:not(:first-child, :last-child), figure td, figure thead th:not(:first-child) { text-align: right; }
-.wide td { white-space: normal; overflow-wrap: anywhere; } .numbers td:last-child { color: var(--quiet); white-space: normal; padding-left: 14px; }
+.wide td { white-space: normal; overflow-wrap: anywhere; } .numbers td:last-child { color: var(--quiet); white-space: normal; } .numbers td:last-child, .numbers th:last-child { padding-left: 14px; }
 .columns { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 480px), 1fr)); gap: 0 32px; }
 `;

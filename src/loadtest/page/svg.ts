@@ -2,7 +2,7 @@
 
 export const width = 640;
 export const height = 220;
-const margin = { left: 58, right: 12, top: 10, bottom: 36 };
+const margin = { left: 64, right: 12, top: 10, bottom: 36 };
 
 /** Text from outside the program, made harmless in text and in attributes. */
 export function escape(text: string): string {
@@ -36,6 +36,7 @@ export type Point = readonly [number, number];
 
 /** Where a chart's marks go, in its own units. */
 export interface Canvas {
+  /** `colour` may be followed by `dashed` */
   line(points: readonly Point[], colour: string): string;
   /** Between two lines of as many points */
   band(lower: readonly Point[], upper: readonly Point[], colour: string): string;

@@ -3,10 +3,10 @@ import { formatSize } from "../../units.ts";
 import { largest } from "../quantiles.ts";
 import type { Report } from "../report.ts";
 import type { Slice } from "../series.ts";
-import { ms, number } from "../text.ts";
 import type { StageName } from "../stages.ts";
 import { figure, type Series } from "./figure.ts";
-import { chart, type Axis, type Point } from "./svg.ts";
+import { tick } from "./latency-charts.ts";
+import { chart, type Axis, type Canvas, type Point } from "./svg.ts";
 
 /** A series, and its value at one point; null where there is none. */
 type Track<T> = Series & { of: (item: T) => number | null };
@@ -15,8 +15,8 @@ interface TimeChart<T> {
   title: string;
   note: string;
   items: readonly T[];
-  /** Where an item stands, `ms` */
-  when: (item: T) => number;
+  /** What an item covers, `ms`; a moment begins where it ends */
+  span: (item: T) => { from: number; to: number };
   tracks: readonly Track<T>[];
   /** Drawn on top of one another */
   stacked?: boolean;
@@ -37,7 +37,7 @@ const stageTracks: readonly (Series & { stage: StageName })[] = [
 /** A chart that does not yet know what time it covers. */
 type SliceChart = Pick<TimeChart<Slice>, "title" | "note" | "tracks" | "stacked" | "y">;
 
-const perSecond = { label: "per second", format: number };
+const perSecond = { label: "per second", format: short };
 const latency = { label: "latency", format: tick };
 
 const latencyOverTime: SliceChart = {
@@ -58,24 +58,25 @@ const concurrency: SliceChart = {
     { name: "outstanding", colour: "c3", of: (slice) => slice.outstanding },
     { name: "running", colour: "c1", of: (slice) => slice.running },
   ],
-  y: { label: "jobs", format: number },
+  y: { label: "jobs", format: short },
 };
 
 const throughput: SliceChart = {
   title: "Throughput",
-  note: "Jobs that arrived, succeeded and failed.",
+  note: "Jobs that ended, by whether they succeeded.",
   tracks: [
-    { name: "arrived", colour: "c7", of: (slice) => slice.arrivals },
     { name: "succeeded", colour: "c1", of: (slice) => slice.succeeded },
     { name: "failed", colour: "c4", of: (slice) => slice.failed },
   ],
+  stacked: true,
   y: perSecond,
 };
 
 export function timeCharts(report: Report): string[] {
   const { slices, elapsedMs } = report;
-  const over = { items: slices, elapsedMs, when: (slice: Slice) => (slice.from + slice.to) / 2 };
-  const charts = [latencyOverTime, stages(slices), concurrency, throughput, sandboxes(slices)];
+  const over = { items: slices, elapsedMs, span: (slice: Slice) => slice };
+  const seen = slices.some((slice) => slice.made !== null) ? [creates] : [];
+  const charts = [latencyOverTime, stages(slices), concurrency, throughput, starts, ...seen];
   return [...charts.map((parts) => timeChart({ ...over, ...parts })), ...hostCharts(report)];
 }
 
@@ -86,29 +87,38 @@ function stages(slices: readonly Slice[]): SliceChart {
     note: "Where the mean job of each slice spent its time; the stages add up to it.",
     tracks: stageTracks
       .filter(({ stage }) => slices.some((slice) => slice.stages[stage] !== undefined))
-      .map((track) => ({ ...track, of: (slice) => slice.stages[track.stage] ?? 0 })),
+      .map((track) => ({ ...track, of: (slice) => slice.stages[track.stage] ?? null })),
     stacked: true,
     y: latency,
   };
 }
 
-function sandboxes(slices: readonly Slice[]): SliceChart {
-  const made: Track<Slice> = { name: "made, for jobs and pools", colour: "c5", of: (slice) => slice.made };
-  return {
-    title: "Sandboxes",
-    note: "Commands started in a warm sandbox and in one made for them, and sandboxes the engine made in all.",
-    tracks: [
-      { name: "warm hits", colour: "c2", of: (slice) => slice.warm },
-      { name: "created for a job", colour: "c4", of: (slice) => slice.cold },
-      ...(slices.some((slice) => slice.made !== null) ? [made] : []),
-    ],
-    y: perSecond,
-  };
-}
+const starts: SliceChart = {
+  title: "Warm hits",
+  note: "Commands that started in a warm sandbox, and in one that was made for them.",
+  tracks: [
+    { name: "warm", colour: "c2", of: (slice) => slice.warm },
+    { name: "made for the job", colour: "c4", of: (slice) => slice.cold },
+  ],
+  stacked: true,
+  y: perSecond,
+};
+
+const creates: SliceChart = {
+  title: "Creates per second",
+  note: "Sandboxes the engine made, for jobs and for pools.",
+  tracks: [{ name: "made", colour: "c5", of: (slice) => slice.made }],
+  stacked: true,
+  y: perSecond,
+};
 
 function hostCharts({ hostPoints, elapsedMs, host }: Report): string[] {
   if (hostPoints.length === 0) return [];
-  const points = { items: hostPoints, elapsedMs, when: (point: Report["hostPoints"][number]) => point.at };
+  const points = {
+    items: hostPoints,
+    elapsedMs,
+    span: ({ at }: Report["hostPoints"][number]) => ({ from: at, to: at }),
+  };
   return [
     timeChart({
       ...points,
@@ -126,18 +136,24 @@ function hostCharts({ hostPoints, elapsedMs, host }: Report): string[] {
       ...points,
       title: "Memory of this host",
       note: `In use of ${formatSize(host.memoryBytes)}, by everything that runs here.`,
-      tracks: [{ name: "in use", colour: "c1", of: (point) => point.memoryUsedBytes }],
-      y: { label: "memory", format: (value) => `${number(value / 2 ** 30)} GiB` },
+      tracks: [{ name: "in use", colour: "c1", of: (point) => point.memoryUsedBytes / 2 ** 30 }],
+      y: { label: "GiB", format: short },
+    }),
+    timeChart({
+      ...points,
+      title: "The load generator itself",
+      note: "Share of one processor; near 100 % the latencies above are partly its own.",
+      tracks: [{ name: "processor", colour: "c5", of: (point) => point.generator }],
+      y: { label: "share", format: (value) => `${Math.round(value * 100)} %`, most: 1 },
     }),
   ];
 }
 
 function timeChart<T>(parts: TimeChart<T>): string {
-  const { title, note, items, when, tracks, y: vertical, elapsedMs } = parts;
-  const lines = tracks.map((track) => ({ ...track, values: items.map((item) => track.of(item)) }));
-  const layers = parts.stacked === true ? stack(lines.map(({ values }) => values)) : [];
-  const drawn = parts.stacked === true ? layers : lines.map(({ values }) => values);
-  const most = vertical.most ?? largest(drawn.flat().filter((value) => value !== null)) * 1.08;
+  const { title, note, items, tracks, stacked = false, y: vertical, elapsedMs } = parts;
+  const values = tracks.map((track) => items.map((item) => track.of(item)));
+  const layers = stack(values);
+  const highest = vertical.most ?? most((stacked ? layers : values).flat()) * 1.08;
   const x: Axis = {
     label: "since the start",
     kind: "linear",
@@ -145,39 +161,79 @@ function timeChart<T>(parts: TimeChart<T>): string {
     to: Math.max(1, elapsedMs),
     format: clock,
   };
-  const y: Axis = { label: vertical.label, kind: "linear", from: 0, to: most || 1, format: vertical.format };
-  const points = (values: readonly (number | null)[]): Point[] =>
-    values.flatMap((value, n) => {
-      const item = items[n];
-      return value === null || item === undefined ? [] : [[when(item), value] as const];
-    });
-  const ground = items.map((item): Point => [when(item), 0]);
-  const highest = lines.map(
-    ({ name, values }) => `${name} at most ${vertical.format(largest(values.filter((v) => v !== null)))}`,
-  );
+  const y: Axis = {
+    label: vertical.label,
+    kind: "linear",
+    from: 0,
+    to: highest || 1,
+    format: vertical.format,
+  };
+  const spans = items.map((item) => parts.span(item));
+  const description = tracks
+    .map(({ name }, n) => `${name} at most ${vertical.format(most(values[n] ?? []))}`)
+    .join(", ");
   return figure({
     title,
     note,
     legend: tracks,
-    svg: chart({ title, description: highest.join(", "), x, y }, (canvas) =>
-      lines
-        .map(({ colour, values }, n) => {
-          if (parts.stacked !== true) return canvas.line(points(values), colour);
-          const below = layers[n - 1];
-          return canvas.band(below === undefined ? ground : points(below), points(layers[n] ?? []), colour);
+    svg: chart({ title, description, x, y }, (canvas) =>
+      tracks
+        .map(({ name, colour }, n) => {
+          if (!stacked) return canvas.line(pointsOf(spans, values[n] ?? []), colour);
+          const [low, high] = [layers[n - 1] ?? [], layers[n] ?? []];
+          return layer(canvas, spans, { low, high, colour, says: (ms) => `${name}: ${vertical.format(ms)}` });
         })
         .join(""),
     ),
     table: {
       headings: ["time", ...tracks.map(({ name }) => name)],
-      rows: items.map((item, n) => [
-        clock(when(item)),
-        ...lines.map(({ values }) =>
-          values[n] === null || values[n] === undefined ? "–" : vertical.format(values[n]),
-        ),
+      rows: spans.map((span, at) => [
+        clock(middle(span)),
+        ...values.map((line) => cell(line[at] ?? null, vertical.format)),
       ]),
     },
   });
+}
+
+type Span = ReturnType<TimeChart<unknown>["span"]>;
+
+interface Layer {
+  low: readonly number[];
+  high: readonly number[];
+  colour: string;
+  says: (value: number) => string;
+}
+
+/** Columns where items cover time, one area where they are moments. */
+function layer(canvas: Canvas, spans: readonly Span[], { low, high, colour, says }: Layer): string {
+  if (spans.every(({ from, to }) => from === to)) {
+    const ground = spans.map((_, n) => low[n] ?? 0);
+    return canvas.band(pointsOf(spans, ground), pointsOf(spans, high), colour);
+  }
+  const columns = spans.map((span, n) => ({ ...span, low: low[n] ?? 0, high: high[n] ?? 0 }));
+  return columns
+    .filter((column) => column.high > column.low)
+    .map((column) => canvas.bar(column, colour, says(column.high - column.low)))
+    .join("");
+}
+
+function pointsOf(spans: readonly Span[], values: readonly (number | null)[]): Point[] {
+  return spans.flatMap((span, n) => {
+    const value = values[n] ?? null;
+    return value === null ? [] : [[middle(span), value] as const];
+  });
+}
+
+function middle({ from, to }: Span): number {
+  return (from + to) / 2;
+}
+
+function most(values: readonly (number | null)[]): number {
+  return largest(values.filter((value) => value !== null));
+}
+
+function cell(value: number | null, format: (value: number) => string): string {
+  return value === null ? "–" : format(value);
 }
 
 /** Each layer on the sum of those before it. */
@@ -191,6 +247,7 @@ function clock(at: number): string {
   return `${Number((at / 1_000).toFixed(2))} s`;
 }
 
-function tick(value: number): string {
-  return value === 0 ? "0" : ms(value);
+/** At most three figures that count. */
+function short(value: number): string {
+  return String(Number(value.toPrecision(3)));
 }
