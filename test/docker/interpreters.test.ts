@@ -96,7 +96,11 @@ async function see(rig: Rig, program: Program): Promise<Seen & { warm: boolean; 
       .toString("utf8")
       .replaceAll(/\(node:\d+\)/g, "(node)");
   return {
-    ...{ reason, exitCode, signal, stdout: text("stdout"), stderr: text("stderr") },
+    reason,
+    exitCode,
+    signal,
+    stdout: text("stdout"),
+    stderr: text("stderr"),
     warm: timings.warm,
     cpuMs: usage.cpuMs,
   };
