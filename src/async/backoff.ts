@@ -15,10 +15,10 @@ export class Backoff {
     this.#options = options;
   }
 
-  /** How long to wait before the next try, in `ms` */
-  next(): number {
+  /** How long to wait before the next try, in `ms`; never longer than `atMostMs`, where this one cannot wait so long. */
+  next(atMostMs = Number.POSITIVE_INFINITY): number {
     const { baseMs, capMs, random = Math.random } = this.#options;
-    const bound = Math.min(capMs, baseMs * 2 ** Math.min(this.#failures, 30));
+    const bound = Math.min(capMs, atMostMs, baseMs * 2 ** Math.min(this.#failures, 30));
     this.#failures += 1;
     return random() * bound;
   }

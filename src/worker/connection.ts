@@ -22,6 +22,8 @@ export interface ConnectionDeps {
   hello: () => Hello;
   /** The hub welcomed us on `channel`, which is current by now. */
   welcomed: (channel: WorkerChannel, welcome: Welcome, hello: SaidHello) => HubHandlers;
+  /** How long the next wait before dialling may be, in `ms`: what is held must not run out meanwhile. */
+  longestWaitMs: () => number;
   /** `channel` was the current one and is over; there is none now. */
   lost: (channel: WorkerChannel) => void;
 }
@@ -57,10 +59,10 @@ export class Connection {
         const since = performance.now();
         await abortable(Promise.race([channel.closed, this.#goAway.promise]), signal);
         if (performance.now() - since >= stableMs) backoff.reset();
-        await sleep(backoff.next(), signal);
+        await sleep(backoff.next(this.#deps.longestWaitMs()), signal);
       } catch (error) {
         if (signal.aborted) break;
-        const retryMs = Math.round(backoff.next());
+        const retryMs = Math.round(backoff.next(this.#deps.longestWaitMs()));
         this.#deps.log.warn({ err: error, retryMs }, "no connection to the hub");
         await sleep(retryMs, signal).catch(() => undefined);
       }

@@ -105,6 +105,7 @@ class DialOutWorker implements Worker {
         log,
         hello: () => this.#hello(),
         welcomed: (channel, welcome, said) => this.#adopt(channel, welcome, said),
+        longestWaitMs: () => this.#longestWaitMs(),
         lost: (channel) => this.#lost(channel),
       },
       times,
@@ -286,6 +287,11 @@ class DialOutWorker implements Worker {
     const profiles = this.#offeredProfiles();
     if (JSON.stringify(profiles) !== JSON.stringify(hello.profiles))
       this.#uplink.send({ type: "profiles", profiles });
+  }
+
+  /** A hub that comes back within a lease's time is to be found again before the lease is over. */
+  #longestWaitMs(): number {
+    return this.#leases.size > 0 ? this.#heartbeat.intervals.heartbeatMs : Number.POSITIVE_INFINITY;
   }
 
   #lost(channel: WorkerChannel): void {
