@@ -5,7 +5,7 @@ import type { Exec } from "../sandbox/index.ts";
 import type { Program } from "./languages.ts";
 import type { Lease } from "./leases.ts";
 import { prepareInputs } from "./prepare-inputs.ts";
-import type { Interpreter } from "./pool/interpreter.ts";
+import type { Handover, Interpreter } from "./pool/interpreter.ts";
 import type { HeldSandbox } from "./sandboxes.ts";
 import type { StdinText } from "./stdin-text.ts";
 
@@ -37,13 +37,32 @@ export async function startCommand(
   await abortable(prepareInputs(guest.files, { spec, program: put }, inputs, text), signal);
   lease.inputs.close(new SallyportError("stdin_closed", "the inputs are all here"));
   signal.throwIfAborted();
-  asking();
   const stdin = spec.stdin.mode !== "none";
-  if (waiting !== undefined)
-    return waiting.begin({ source: handed ? program.source : null, env: spec.env, stdin });
+  if (waiting !== undefined) {
+    const job = { source: handed ? program.source : null, env: spec.env, stdin };
+    return await handOver(waiting, job, asking, signal);
+  }
+  asking();
   const env = { ...program.env, ...profile.env, ...spec.env };
   const exec = { argv: program.argv, env, cwd: "/workspace", stdin: stdin ? "pipe" : "none" } as const;
   return await abortable(guest.exec(exec), signal);
+}
+
+/** An interpreter that could not be told runs nothing; one that was left while it was told may. */
+async function handOver(
+  waiting: Interpreter,
+  job: Handover,
+  asking: () => void,
+  signal: AbortSignal,
+): Promise<Exec> {
+  try {
+    const exec = await abortable(waiting.begin(job), signal);
+    asking();
+    return exec;
+  } catch (error) {
+    if (signal.aborted) asking();
+    throw error;
+  }
 }
 
 /** What waits for another language, or cannot serve this job, is ended before the job could meet it. */

@@ -46,10 +46,19 @@ export class Interpreter {
     return suits(spec, this.#parts.ready.names);
   }
 
-  /** Hands it its one job. What becomes of it is told by the exec, whose usage leaves out what was used before. */
-  begin(job: Handover): Exec {
+  /**
+   * Hands it its one job and resolves when that is on its way. What becomes of it is told by the exec, whose usage leaves out what
+   * was used before. Throws `sandbox_lost` when the interpreter is no more: then nothing of the job ran.
+   */
+  async begin(job: Handover): Promise<Exec> {
     const { exec, ready } = this.#parts;
-    exec.stdin.write(encode(job)).catch(() => undefined);
+    try {
+      await exec.stdin.write(encode(job));
+    } catch (error) {
+      throw new SallyportError("sandbox_lost", "the interpreter that waited for the job is no more", {
+        cause: error,
+      });
+    }
     if (!job.stdin) exec.stdin.end();
     const exit = exec.exit.then(({ usage, ...end }) => ({
       ...end,
