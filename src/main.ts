@@ -5,9 +5,16 @@ import { setFlagsFromString } from "node:v8";
 import { runCli, type WatchSignals } from "./cli/index.ts";
 import { createRoles } from "./roles/index.ts";
 
-// Buffers that passed through die young, but stay allocated until a scavenge comes by. A young generation that does not grow is
-// scavenged often, at a fraction of a millisecond each, so a fast stream does not fill memory with its past.
-setFlagsFromString("--semi-space-growth-factor=1");
+// Bytes that stream through leave dead buffers behind. V8 counts them against a limit near its heap's size and marks the whole heap
+// when they reach it, many times a second. A small young generation is scavenged before that, at a fraction of a millisecond, and a
+// limit of twice the heap leaves room for it.
+for (const flag of [
+  "--scavenger-max-new-space-capacity-mb=2",
+  "--semi-space-growth-factor=1",
+  "--heap-growing-percent=100",
+]) {
+  setFlagsFromString(flag);
+}
 
 const version = (
   JSON.parse(readFileSync(new URL("../package.json", import.meta.url), "utf8")) as { version: string }

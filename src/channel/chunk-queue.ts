@@ -49,6 +49,11 @@ export class ChunkQueue {
     this.#block = undefined;
   }
 
+  /** Size of what `take` gives next, when it is given no limit */
+  get nextLength(): number {
+    return this.#chunks[this.#head]?.length ?? 0;
+  }
+
   get isEmpty(): boolean {
     return this.#head === this.#chunks.length;
   }

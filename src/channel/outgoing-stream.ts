@@ -16,6 +16,8 @@ export interface OutgoingPort {
   over(id: number, answered: boolean): void;
 }
 
+const noBytes = new Uint8Array(0);
+
 interface PendingWrite {
   bytes: Uint8Array;
   /** how much of `bytes` has its place in the window */
@@ -133,16 +135,18 @@ export class Outgoing implements OutgoingStream, FrameSource {
     this.#port.wake(this);
   }
 
-  /** As much as fits one frame, so that many small writes share one. */
+  /**
+   * As much as fits one frame, so that many small writes share one. A write is cut only when it is larger than a frame, so that
+   * what was written whole mostly arrives whole.
+   */
   #dataFrame(): Uint8Array {
     const parts: Uint8Array[] = [];
     let size = 0;
-    while (size < limits.frameBytes) {
-      const part = this.#ready.take(limits.frameBytes - size);
-      if (part === undefined) break;
+    do {
+      const part = this.#ready.take(limits.frameBytes) ?? noBytes;
       parts.push(part);
       size += part.length;
-    }
+    } while (!this.#ready.isEmpty && size + this.#ready.nextLength <= limits.frameBytes);
     return encodeData(this.id, parts, size);
   }
 }

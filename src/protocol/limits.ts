@@ -3,7 +3,7 @@ export const limits = {
   /** bytes of one control message */
   messageBytes: 4 * 2 ** 20,
   /** payload bytes of one binary frame */
-  frameBytes: 64 * 2 ** 10,
+  frameBytes: 128 * 2 ** 10,
   /** bytes one stream may have in flight before its receiver grants more */
   streamWindow: 1 * 2 ** 20,
   /** streams open at once on one channel, per direction */

@@ -202,12 +202,12 @@ export interface LogChunk {
 
 export interface LogStore {
   /**
-   * Adds whole records at `from`. Contiguous and idempotent: what lies below the durable end is skipped, a gap is refused with
-   * `protocol_violation`. Resolves with the durable end, or `superseded`.
+   * Adds whole records at `from`, in one piece or several. Contiguous and idempotent: what lies below the durable end is skipped, a
+   * gap is refused with `protocol_violation`. Resolves with the durable end, or `superseded`.
    */
   append(
     lease: LeaseRef,
-    part: { from: number; bytes: Uint8Array; stdout: number; stderr: number },
+    part: { from: number; bytes: Uint8Array | readonly Uint8Array[]; stdout: number; stderr: number },
   ): Promise<number | "superseded">;
   /** Stored chunks that cover the log from `from` on, whole chunks (so the first may begin before `from`), at most about `maxBytes`. */
   read(jobId: string, attempt: number, from: number, maxBytes: number): Promise<LogChunk[]>;

@@ -130,17 +130,17 @@ class OutputIntake {
     const first = parts[0]?.before;
     const last = parts.at(-1)?.after;
     if (first === undefined || last === undefined) return;
-    const bytes = parts.length === 1 ? parts[0]?.bytes : Buffer.concat(parts.map((part) => part.bytes));
+    const size = last.position - first.position;
     const addition = {
       from: first.position,
-      bytes: bytes ?? new Uint8Array(),
+      bytes: parts.map((part) => part.bytes),
       stdout: last.stdoutBytes - first.stdoutBytes,
       stderr: last.stderrBytes - first.stderrBytes,
     };
     const end = await this.#held.record(() => this.#context.store.log.append(this.#held.lease, addition));
     if (end === "superseded") throw supersededError(this.#held.lease);
     this.#job.tail?.committed(end, this.#job.readers);
-    this.#context.metrics.outputBytes.inc(addition.bytes.length);
-    this.#stream.grant(addition.bytes.length);
+    this.#context.metrics.outputBytes.inc(size);
+    this.#stream.grant(size);
   }
 }

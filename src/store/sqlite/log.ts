@@ -5,7 +5,7 @@ import type { Threads } from "./threads.ts";
 export function logStore({ writer, reader }: Threads): LogStore {
   return {
     append: (lease, part) => {
-      const bytes = ownCopy(part.bytes);
+      const bytes = ownCopy(...(part.bytes instanceof Uint8Array ? [part.bytes] : part.bytes));
       return writer.call("append", { ...part, lease, bytes }, [bytes]);
     },
     read: (jobId, attempt, from, maxBytes) => reader.call("readLog", { jobId, attempt, from, maxBytes }),

@@ -117,9 +117,13 @@ export class Thread<Ops extends Operations> implements AsyncDisposable {
   }
 }
 
-/** A copy in a buffer of its own, which can be given to a thread while the caller keeps what it has. */
-export function ownCopy(bytes: Uint8Array): Uint8Array<ArrayBuffer> {
-  const copy = new Uint8Array(bytes.length);
-  copy.set(bytes);
+/** A copy of the pieces in one buffer of its own, which can be given to a thread while the caller keeps what it has. */
+export function ownCopy(...pieces: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
+  const copy = Buffer.allocUnsafeSlow(pieces.reduce((sum, piece) => sum + piece.length, 0));
+  let at = 0;
+  for (const piece of pieces) {
+    copy.set(piece, at);
+    at += piece.length;
+  }
   return copy;
 }

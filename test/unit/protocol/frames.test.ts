@@ -100,7 +100,7 @@ test("a reset carries its error; details too large for a frame are left out", ()
   assert.ok(read.type === "reset");
   assert.deepEqual(read.error.toWire(), error.toWire());
   const huge = new SallyportError("internal", "\u0001".repeat(10_000), {
-    details: { text: "x".repeat(100_000) },
+    details: { text: "x".repeat(limits.frameBytes) },
   });
   const short = decodeFrame(encodeFrame({ type: "reset", stream: 3, error: huge }));
   assert.ok(short.type === "reset");
