@@ -147,6 +147,23 @@ describe("a break longer than the lease", { skip, concurrency: 2 }, () => {
     assert.equal(worker.logged("cut off from the hub too long; stopping all sandboxes").length, 1);
   });
 
+  test("the connection breaks ten times: a worker that holds leases never waits so long that they are over", async () => {
+    const { fleet, profiles } = await shortFleet();
+    await using _fleet = fleet;
+    await using proxy = await FaultProxy.start(() => fleet.port);
+    await fleet.startWorker({ profiles, hub: proxy.url });
+    const { client } = fleet;
+    const job = await client.jobs.submit(script("echo up; sleep 12; echo down"));
+    await started(client, job.id);
+    for (let times = 1; times <= 10; times += 1) {
+      const { accepted } = proxy;
+      proxy.cut("reset");
+      await eventually(() => proxy.accepted > accepted, shortIntervals.leaseMs);
+    }
+    assert.deepEqual(verdictOf(await over(client, job.id)), ["succeeded", "exited", 1]);
+    assert.equal((await stdoutOf(client, job.id)).toString(), "up\ndown\n");
+  });
+
   test("the hub never comes back: a worker told to end waits for its leases to be over, and no longer", async () => {
     const { fleet, profiles } = await shortFleet();
     await using _fleet = fleet;

@@ -17,6 +17,7 @@ const main = join(root, "src/main.ts");
 const shortHub = join(import.meta.dirname, "short-hub.ts");
 const readyMs = 60_000;
 const stopMs = 20_000;
+const insistMs = 3_000;
 
 /** One child process that is a role, or a command line. */
 export class Process implements AsyncDisposable {
@@ -71,15 +72,21 @@ export class Process implements AsyncDisposable {
     const timer = setTimeout(() => this.kill("SIGKILL"), stopMs);
     const end = await this.exit;
     clearTimeout(timer);
-    assert.ok(signal === "SIGKILL" || end[1] !== "SIGKILL", `ends within ${stopMs} ms of ${signal}: ${this.stderr}`);
+    assert.ok(
+      signal === "SIGKILL" || end[1] !== "SIGKILL",
+      `ends within ${stopMs} ms of ${signal}: ${this.stderr}`,
+    );
     return end;
   }
 
+  /** A test that failed half-way leaves jobs behind, which a second signal ends. */
   async [Symbol.asyncDispose](): Promise<void> {
     if (!this.running) return;
     // one that a test froze cannot end otherwise
     this.kill("SIGCONT");
+    const insist = setTimeout(() => this.kill("SIGTERM"), insistMs);
     await this.stop();
+    clearTimeout(insist);
   }
 
   /** The line a role prints once it serves. */
