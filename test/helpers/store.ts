@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { silentLog } from "../../src/log.ts";
 import {
   encodeRecord,
+  maxRecordBytes,
   type AttemptOutcome,
   type JobSpec,
   type ProfileOffer,
@@ -132,15 +133,22 @@ export interface LogPart {
   stderr: number;
 }
 
-/** Whole records, one per entry. */
+/** Whole records, one per entry, or as many as a larger one needs. */
 export function logPart(...entries: [RecordKind, string | Uint8Array][]): LogPart {
   const part = { stdout: 0, stderr: 0 };
-  const records = entries.map(([kind, content]) => {
+  const records = entries.flatMap(([kind, content]) => {
     const bytes = typeof content === "string" ? Buffer.from(content) : content;
     if (kind === "stdout" || kind === "stderr") part[kind] += bytes.length;
-    return encodeRecord({ kind, at: 1, bytes });
+    return pieces(bytes).map((piece) => encodeRecord({ kind, at: 1, bytes: piece }));
   });
   return { bytes: Buffer.concat(records), ...part };
+}
+
+function pieces(bytes: Uint8Array): Uint8Array[] {
+  const count = Math.max(1, Math.ceil(bytes.length / maxRecordBytes));
+  return Array.from({ length: count }, (_, n) =>
+    bytes.subarray(n * maxRecordBytes, (n + 1) * maxRecordBytes),
+  );
 }
 
 export function profileOffer(overrides: Partial<ProfileOffer> = {}): ProfileOffer {

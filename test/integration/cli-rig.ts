@@ -104,6 +104,7 @@ async function startWorker(hub: TestHub, driver: FakeDriver, dir: string): Promi
       memoryBytes: 2 ** 34,
       cpus: 2,
       spoolDir: join(dir, "spool"),
+      pool: false,
     },
   );
   const ready = new Promise<void>((resolve) => worker.onReady(resolve));
