@@ -37,7 +37,7 @@ async function ended(child: Child): Promise<{ code: number; stdout: Buffer; stde
 }
 
 async function startDev(cwd: string): Promise<Child> {
-  const dev = sallyport(cwd, ["dev", "--slots", "4"]);
+  const dev = sallyport(cwd, ["dev", "--slots", "4", "--no-pool"]);
   dev.stderr.resume();
   for await (const line of createInterface(dev.stdout)) {
     assert.equal((JSON.parse(line) as { event: string }).event, "ready");
