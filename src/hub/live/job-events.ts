@@ -1,4 +1,5 @@
 /** Everything that happened to a job, in order, as events a client can resume behind any of. */
+import { isUtf8 } from "node:buffer";
 import { abortable } from "../../async/index.ts";
 import { readEvent, readGap, type PlacedRecord } from "../../protocol/index.ts";
 import type { AttemptRecord, JobRecord, LogStore } from "../../store/index.ts";
@@ -104,13 +105,11 @@ function eventOf(attempt: number, record: PlacedRecord): JobEvent | undefined {
   }
 }
 
-/** `text` where the bytes are UTF-8 to the letter, `base64` where they are not. */
+/** `text` where the bytes are UTF-8 to the letter, `base64` where they are not, or hold a NUL: JSON makes six bytes of each. */
 function contentOf(bytes: Uint8Array): { text: string } | { base64: string } {
-  try {
-    return { text: new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes) };
-  } catch {
-    return { base64: Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString("base64") };
-  }
+  const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
+  if (isUtf8(buffer) && !buffer.includes(0)) return { text: buffer.toString("utf8") };
+  return { base64: buffer.toString("base64") };
 }
 
 function isoTime(ms: number): string {
