@@ -48,7 +48,7 @@ ${failures(report)}
 function tiles(report: Report): string {
   const { jobs, latency, rates, sandboxes, peak, leaks } = report;
   const begun = sandboxes.warm + sandboxes.cold;
-  const left = leaks.unchecked === null ? String(leakCount(leaks)) : "not known";
+  const left = leaks.unchecked === null ? String(leakCount(leaks)) : "unseen";
   const shown: [string, string, boolean?][] = [
     ["succeeded", `${jobs.succeeded} / ${jobs.finished}`],
     ["failed", String(jobs.failed), jobs.failed > 0],
