@@ -58,10 +58,10 @@ describe("restarts", { skip, concurrency: 3 }, () => {
       script("echo up; sleep 6; echo down", { retry: { maxAttempts: 2 } }),
     );
     await Promise.all([started(client, lost.id), started(client, again.id)]);
-    await fleet.startWorker({ name: "second", profiles });
     assert.equal((await fleet.sandboxes("first")).length, 2);
     await first.stop("SIGKILL");
     await eventually(async () => (await fleet.sandboxes("first")).length === 0, 10_000);
+    await fleet.startWorker({ name: "second", profiles });
     assert.deepEqual(verdictOf(await over(client, lost.id)), ["lost", "worker_lost", 1]);
     const rerun = await over(client, again.id);
     assert.deepEqual([rerun.state, rerun.result?.reason], ["succeeded", "exited"]);
@@ -81,7 +81,7 @@ describe("restarts", { skip, concurrency: 3 }, () => {
     const profiles = await fleet.profiles("profiles", shellProfile);
     const before = await fleet.startWorker({ profiles });
     const { client } = fleet;
-    const job = await client.jobs.submit(script("echo up; sleep 2", { retry: { maxAttempts: 2 } }));
+    const job = await client.jobs.submit(script("echo up; sleep 5", { retry: { maxAttempts: 2 } }));
     await started(client, job.id);
     await before.stop("SIGKILL");
     const leftover = (worker: string): Promise<string> => leaveContainer(worker);

@@ -46,7 +46,7 @@ describe("signals", { skip, concurrency: 3 }, () => {
     const { client } = fleet;
     const long = "trap '' TERM; echo up; sleep 120";
     const lost = await client.jobs.submit(script(long));
-    const again = await client.jobs.submit(script("echo up; sleep 2", { retry: { maxAttempts: 2 } }));
+    const again = await client.jobs.submit(script("echo up; sleep 5", { retry: { maxAttempts: 2 } }));
     await Promise.all([started(client, lost.id), started(client, again.id)]);
     worker.kill("SIGTERM");
     await eventually(async () => (await client.workers.list())[0]?.state === "draining");
