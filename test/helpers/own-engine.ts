@@ -2,7 +2,7 @@
 import { execFile, spawn, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { createWriteStream } from "node:fs";
-import { mkdir, mkdtemp, readFile, rm } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pipeline } from "node:stream/promises";
@@ -91,6 +91,7 @@ export class OwnEngine implements AsyncDisposable {
       await this.client.getContainer(Id).remove({ force: true });
     }
     await this.down("SIGTERM");
+    for (const pid of await helpersUnder(this.dir)) process.kill(pid, "SIGKILL");
     for (const mount of (await mountsUnder(this.dir)).toReversed()) await run("umount", ["-l", mount]);
     await rm(this.dir, { recursive: true, force: true, maxRetries: 5 });
   }
@@ -114,6 +115,18 @@ async function runs(pidFile: string): Promise<boolean> {
   } catch {
     return false;
   }
+}
+
+/** Container helpers that outlived a killed engine and that its next life did not take over */
+async function helpersUnder(dir: string): Promise<number[]> {
+  const pids = (await readdir("/proc")).map(Number).filter(Number.isInteger);
+  const found = await Promise.all(
+    pids.map(async (pid) => {
+      const line = await readFile(`/proc/${pid}/cmdline`, "utf8").catch(() => "");
+      return line.includes("containerd-shim") && line.includes(`${dir}/`) ? [pid] : [];
+    }),
+  );
+  return found.flat();
 }
 
 async function mountsUnder(dir: string): Promise<string[]> {
