@@ -18,10 +18,11 @@ export class Db implements Disposable {
   static writer(path: string, options: { maxBytes: number }): Db {
     const db = new Db(new DatabaseSync(path, { timeout: 5_000 }));
     try {
+      db.exec("PRAGMA page_size = 8192");
       db.exec("PRAGMA auto_vacuum = INCREMENTAL");
       db.exec("PRAGMA journal_mode = WAL");
       db.exec("PRAGMA synchronous = FULL");
-      db.exec("PRAGMA wal_autocheckpoint = 4000");
+      db.exec("PRAGMA wal_autocheckpoint = 2000");
       db.exec(`PRAGMA journal_size_limit = ${64 * 2 ** 20}`);
       db.exec(`PRAGMA cache_size = -${16 * 2 ** 10}`);
       db.exec("PRAGMA temp_store = MEMORY");
