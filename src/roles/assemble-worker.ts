@@ -39,7 +39,14 @@ export async function assembleWorker(
       dial: (signal) => dial(hub, log, signal),
     },
     {
-      ...{ workerId, bootId, version, labels, slots, memoryBytes, cpus, pool },
+      workerId,
+      bootId,
+      version,
+      labels,
+      slots,
+      memoryBytes,
+      cpus,
+      pool,
       spoolDir: join(parts.stateDir, "spool"),
     },
   );
