@@ -3,8 +3,9 @@ import { availableParallelism, totalmem } from "node:os";
 import { cold } from "./cold.ts";
 import { durable } from "./durable.ts";
 import { print, type Figure } from "./report.ts";
+import { stream } from "./stream.ts";
 
-const sections: Record<string, () => Promise<Figure[]>> = { cold, durable };
+const sections: Record<string, () => Promise<Figure[]>> = { cold, durable, stream };
 
 const args = process.argv.slice(2);
 const json = args.includes("--json");

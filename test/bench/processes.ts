@@ -3,23 +3,33 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { readFileSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { homedir, tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { createClient, type Client } from "../../src/client/index.ts";
 
-const main = fileURLToPath(new URL("../../src/main.ts", import.meta.url));
+export const main = fileURLToPath(new URL("../../src/main.ts", import.meta.url));
 
 export interface Running extends AsyncDisposable {
   pid: number;
   ready: { url?: string; keyFile?: string };
 }
 
+/** The environment the command's first line makes for itself, with its cache of compiled code. */
+export function asLaunched(): NodeJS.ProcessEnv {
+  return {
+    ...process.env,
+    NODE_COMPILE_CACHE: join(homedir(), ".cache/sallyport"),
+    NODE_OPTIONS: "--disable-warning=ExperimentalWarning",
+  };
+}
+
 /** Starts a TypeScript program and waits for the JSON line it prints when it is ready. */
 export async function startProgram(program: string, args: readonly string[]): Promise<Running> {
-  const child = spawn(process.execPath, ["--disable-warning=ExperimentalWarning", program, ...args], {
+  const child = spawn(process.execPath, [program, ...args], {
     stdio: ["ignore", "pipe", "inherit"],
+    env: asLaunched(),
   });
   const line = await createInterface({ input: child.stdout })[Symbol.asyncIterator]().next();
   if (line.done === true) throw new Error(`${program} ${args.join(" ")} ended before it was ready`);
