@@ -6,6 +6,7 @@ import { once } from "node:events";
 import { existsSync, readFileSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
+import { setTimeout as sleep } from "node:timers/promises";
 import { join, resolve } from "node:path";
 import { createInterface } from "node:readline";
 import type { Readable, Writable } from "node:stream";
@@ -52,6 +53,12 @@ function sandboxesOf(cwd: string): string[] {
   return execFileSync("docker", ["ps", "-aq", "--filter", filter], { encoding: "utf8" })
     .split("\n")
     .filter(Boolean);
+}
+
+/** A sandbox is removed behind its job's result. */
+async function sandboxesGone(cwd: string): Promise<void> {
+  for (let tries = 0; tries < 100 && sandboxesOf(cwd).length > 0; tries += 1) await sleep(100);
+  assert.deepEqual(sandboxesOf(cwd), []);
 }
 
 let dir: string;
@@ -121,13 +128,14 @@ test("a file goes in, an artifact comes out", { skip }, async () => {
 });
 
 test("Ctrl-C exits 130 and the sandbox is gone", { skip }, async () => {
+  await sandboxesGone(dir);
   const child = sallyport(dir, ["run", "--", "sh", "-c", "echo here; sleep 60"]);
   await once(child.stdout, "data");
   assert.equal(sandboxesOf(dir).length, 1);
   const over = ended(child);
   child.kill("SIGINT");
   assert.equal((await over).code, 130);
-  assert.deepEqual(sandboxesOf(dir), []);
+  await sandboxesGone(dir);
 });
 
 test("a second dev in the same folder is refused", { skip }, async () => {
