@@ -14,7 +14,7 @@ const sustained = { total: 60, concurrency: 4 };
 
 export async function cold(): Promise<Figure[]> {
   await using state = await temporaryFolder();
-  await using dev = await startRole("dev", ["--state", state.path, "--slots", "4"]);
+  await using dev = await startRole("dev", ["--state", state.path, "--slots", "4", "--no-pool"]);
   const client = clientOf(dev.ready.url, join(state.path, "admin.key"));
   const docker = new Docker();
   const samples = await sideBySide(rounds, {

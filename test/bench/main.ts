@@ -4,8 +4,9 @@ import { cold } from "./cold.ts";
 import { durable } from "./durable.ts";
 import { print, type Figure } from "./report.ts";
 import { stream } from "./stream.ts";
+import { warm } from "./warm.ts";
 
-const sections: Record<string, () => Promise<Figure[]>> = { cold, durable, stream };
+const sections: Record<string, () => Promise<Figure[]>> = { cold, warm, durable, stream };
 
 const args = process.argv.slice(2);
 const json = args.includes("--json");
