@@ -1,20 +1,11 @@
 #!/usr/bin/env -S NODE_COMPILE_CACHE=${HOME}/.cache/sallyport node --disable-warning=ExperimentalWarning
 /** Composition root: joins the command line to the process it runs in and to the roles it can start. */
 import { readFileSync } from "node:fs";
-import { setFlagsFromString } from "node:v8";
 import { runCli, type WatchSignals } from "./cli/index.ts";
+import { keepBuffersShortLived } from "./heap.ts";
 import { createRoles } from "./roles/index.ts";
 
-// Bytes that stream through leave dead buffers behind. V8 counts them against a limit near its heap's size and marks the whole heap
-// when they reach it, many times a second. A small young generation is scavenged before that, at a fraction of a millisecond, and a
-// limit of twice the heap leaves room for it.
-for (const flag of [
-  "--scavenger-max-new-space-capacity-mb=2",
-  "--semi-space-growth-factor=1",
-  "--heap-growing-percent=100",
-]) {
-  setFlagsFromString(flag);
-}
+keepBuffersShortLived();
 
 const version = (
   JSON.parse(readFileSync(new URL("../package.json", import.meta.url), "utf8")) as { version: string }

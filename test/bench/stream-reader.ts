@@ -1,12 +1,8 @@
 /** Submits a job and reads its stdout as it comes: `node stream-reader.ts HUB_URL KEY_FILE COMMAND…`. Prints how many bytes came. */
-import { setFlagsFromString } from "node:v8";
+import { keepBuffersShortLived } from "../../src/heap.ts";
 import { clientOf } from "./processes.ts";
 
-// as the command line does for itself
-setFlagsFromString("--scavenger-max-new-space-capacity-mb=2");
-setFlagsFromString("--semi-space-growth-factor=1");
-setFlagsFromString("--heap-growing-percent=100");
-
+keepBuffersShortLived();
 const [url, keyFile = "", ...command] = process.argv.slice(2);
 const { jobs } = clientOf(url, keyFile);
 const { id } = await jobs.submit({ profile: "shell", command });

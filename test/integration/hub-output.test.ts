@@ -3,6 +3,7 @@ import { createHash, randomBytes } from "node:crypto";
 import { test } from "node:test";
 import { deferred } from "../../src/async/index.ts";
 import { SallyportError } from "../../src/errors.ts";
+import { keepBuffersShortLived } from "../../src/heap.ts";
 import { bytesOf, eventually, sseEvents, TestHub, type SeenEvent } from "../helpers/hub.ts";
 import { SimulatedWorker, type SimulatedJob } from "../helpers/simulated-worker.ts";
 
@@ -171,6 +172,7 @@ test("a large random output arrives whole by every way there is", async () => {
 });
 
 test("a reader that does not read neither stalls the job and other readers nor makes the hub keep output for it", async () => {
+  keepBuffersShortLived();
   await using hub = await TestHub.start();
   const total = 160 * 2 ** 20;
   const block = randomBytes(2 ** 16);
