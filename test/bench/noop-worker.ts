@@ -2,10 +2,12 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { dialChannel, workerDialect } from "../../src/channel/index.ts";
+import { keepBuffersShortLived } from "../../src/heap.ts";
 import { createLog } from "../../src/log.ts";
 import { createFakeDriver, parseProfile } from "../../src/sandbox/index.ts";
 import { createWorker } from "../../src/worker/index.ts";
 
+keepBuffersShortLived();
 const [url = "", tokenFile = "", stateDir = ""] = process.argv.slice(2);
 const log = createLog({ level: "warn" });
 const profile = parseProfile(

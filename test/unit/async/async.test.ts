@@ -1,6 +1,9 @@
 import assert from "node:assert/strict";
 import { getEventListeners } from "node:events";
 import { test } from "node:test";
+import { setImmediate as immediate } from "node:timers/promises";
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
 import {
   abortable,
   Backoff,
@@ -64,6 +67,28 @@ test("a notifier wakes everyone who waits, once", async () => {
   const third = notifier.wait(controller.signal);
   controller.abort(new Error("stop"));
   await assert.rejects(third, /stop/);
+});
+
+test("a notifier forgets who left, however long nobody is woken", async () => {
+  setFlagsFromString("--expose-gc");
+  const collect = runInNewContext("gc") as () => void;
+  const notifier = new Notifier();
+  const leave = async (): Promise<WeakRef<AbortSignal>> => {
+    const controller = new AbortController();
+    const waiting = notifier.wait(controller.signal);
+    controller.abort(new Error("left"));
+    await waiting.catch(() => undefined);
+    return new WeakRef(controller.signal);
+  };
+  const left = await leave();
+  await immediate();
+  collect();
+  assert.equal(left.deref(), undefined);
+  const { signal } = new AbortController();
+  const woken = notifier.wait(signal);
+  notifier.notify();
+  await woken;
+  assert.equal(getEventListeners(signal, "abort").length, 0);
 });
 
 test("a deferred keeps its first settlement", async () => {
