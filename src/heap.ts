@@ -3,7 +3,7 @@ import { setFlagsFromString } from "node:v8";
 /**
  * Makes V8 let go of passing buffers early, for a process that much streams through; called once, at its start. V8 counts dead
  * buffers against a limit near its heap's size and marks the whole heap when they reach it, many times a second. A small young
- * generation is scavenged before that, at a fraction of a millisecond, and a limit of twice the heap leaves room for it.
+ * generation is scavenged before that, at a fraction of a millisecond, and a limit well above the heap leaves room for it.
  */
 export function keepBuffersShortLived(): void {
   setFlagsFromString("--scavenger-max-new-space-capacity-mb=2");
