@@ -84,6 +84,23 @@ export const errorCodes = {
   file_refused: rule("invalid"),
   capacity_exhausted: rule("exhausted", true),
 
+  // the network of a sandbox, and the tunnel
+  host_mismatch: rule("invalid", false, 421),
+  tool_not_allowed: rule("denied"),
+  tools_changed: rule("denied"),
+  mcp_invalid: rule("invalid"),
+  mcp_session_unknown: rule("not_found"),
+  call_limit_exceeded: rule("exhausted"),
+  call_rate_exceeded: rule("exhausted", true),
+  network_limit_exceeded: rule("exhausted"),
+  route_unavailable: rule("unavailable", true, 502),
+  upstream_address_denied: rule("denied", false, 502),
+  upstream_unreachable: rule("unavailable", true, 502),
+  upstream_failed: rule("unavailable", false, 502),
+  certificate_invalid: rule("invalid", false, 502),
+  outcome_unknown: rule("unavailable", false, 502),
+  audit_broken: rule("conflict"),
+
   // ends
   cancelled: rule("cancelled", false, 499),
   deadline_exceeded: rule("cancelled", true, 504),

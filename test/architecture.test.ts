@@ -14,7 +14,12 @@ const leaves = ["errors.ts", "heap.ts", "log.ts", "units.ts", "async"];
 const doors: Record<string, readonly string[]> = {
   async: [],
   protocol: [],
-  config: ["sandbox"],
+  config: ["sandbox", "tunnel"],
+  exchange: [],
+  mcp: ["exchange"],
+  audit: [],
+  tunnel: ["exchange", "mcp", "channel", "protocol"],
+  egress: ["exchange", "mcp", "tunnel", "audit"],
   channel: ["protocol"],
   store: ["protocol"],
   hub: ["store", "channel", "protocol"],
@@ -22,8 +27,21 @@ const doors: Record<string, readonly string[]> = {
   worker: ["channel", "protocol", "sandbox"],
   client: ["protocol"],
   loadtest: [],
-  cli: ["client", "config", "protocol", "sandbox", "loadtest"],
-  roles: ["config", "hub", "store", "worker", "channel", "sandbox", "protocol"],
+  cli: ["client", "config", "protocol", "sandbox", "loadtest", "audit"],
+  roles: [
+    "config",
+    "hub",
+    "store",
+    "worker",
+    "channel",
+    "sandbox",
+    "protocol",
+    "exchange",
+    "mcp",
+    "audit",
+    "tunnel",
+    "egress",
+  ],
 };
 
 /** package → the places that own it */
@@ -36,11 +54,15 @@ const owners: Record<string, readonly string[]> = {
   fastify: ["hub/api"],
   "fastify-type-provider-zod": ["hub/api"],
   "@fastify/swagger": ["hub/api"],
-  "prom-client": ["hub"],
+  "prom-client": ["hub", "tunnel"],
   "node:sqlite": ["store/sqlite"],
   commander: ["cli", "main.ts"],
   undici: ["client"],
   "@modelcontextprotocol/sdk": ["mcp"],
+  "@peculiar/x509": ["tunnel"],
+  "ipaddr.js": ["tunnel"],
+  yaml: ["config"],
+  pg: ["store/postgres"],
 };
 
 interface Import {

@@ -89,6 +89,26 @@ export interface GuestLink {
   diagnostics(): string;
 }
 
+/**
+ * One TCP connection inside the sandbox, as the host holds it. Half-close is carried both ways; `destroy` resets the connection
+ * inside, and a reset inside destroys this one with an error. Back-pressure reaches the other end.
+ */
+export interface GuestSocket extends Duplex {
+  /** The sandbox's loopback port: listened on, or connected to */
+  readonly port: number;
+}
+
+/** The sandbox's loopback, which is all the network there is. */
+export interface GuestNet {
+  /**
+   * Makes the guest listen on 127.0.0.1 at each of `ports`; what a program connects to comes as `onConnection`. At most once for a
+   * port. Throws `capacity_exhausted` (details.port) when a program holds the port already.
+   */
+  listen(ports: readonly number[], onConnection: (socket: GuestSocket) => void): Promise<void>;
+  /** Connects to a port on the sandbox's loopback. Throws `upstream_unreachable` when nothing listens there. */
+  connect(port: number): Promise<GuestSocket>;
+}
+
 /** The host's end of the guest protocol. Every byte from the guest is treated as hostile. */
 export interface Guest {
   exec(spec: ExecSpec): Promise<Exec>;

@@ -9,6 +9,8 @@ export type {
   Guest,
   GuestFiles,
   GuestLink,
+  GuestNet,
+  GuestSocket,
   OutputChunk,
   OutputStream,
   ProbeCheck,

@@ -1,0 +1,37 @@
+/** The record of what sandboxes asked for, was decided, and came of it: one line each, every line hashed over the one before. */
+
+export interface AuditEntry {
+  /** `decision`: a request was let through or refused; `call`: one tool call, with how it came out */
+  readonly kind: "decision" | "call";
+  /** One id end to end: here, in the logs, and upstream as `x-request-id` */
+  readonly requestId: string;
+  /** Null for a caller from outside */
+  readonly job: string | null;
+  readonly sandbox: string | null;
+  readonly host: string;
+  readonly decision: "allow" | "deny";
+  /** Reason code, such as `granted`, `host_not_allowed`, `tool_not_allowed` */
+  readonly reason: string;
+  /** What decided: `job`, `profile`, `route`, `limit` */
+  readonly rule: string;
+  /** `local`, or the connector that carried it */
+  readonly way?: string;
+  readonly method?: string;
+  readonly tool?: string;
+  /** Keyed digest of a call's arguments, from `AuditLog.digest` */
+  readonly arguments?: string;
+  readonly status?: number;
+  readonly outcome?: string;
+  readonly ms?: number;
+  readonly bytesIn?: number;
+  readonly bytesOut?: number;
+}
+
+export interface AuditLog extends AsyncDisposable {
+  /** Appends a line; order is kept, writing is batched. A disk that fails shows in `failed`, and stops nothing. */
+  record(entry: AuditEntry): void;
+  /** HMAC of `bytes` under the key of this log: equal arguments can be matched, none can be guessed. */
+  digest(bytes: Uint8Array): string;
+  /** Resolves once everything recorded so far is on disk. */
+  flush(): Promise<void>;
+}

@@ -1,0 +1,1 @@
+export type { Attachment, Gateway, Grant, LoopbackListener, Subject } from "./contract.ts";
