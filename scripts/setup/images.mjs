@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { nodeVersion } from "./dependencies.mjs";
 import { SetupFailure } from "./failure.mjs";
 import { imagesDir, nodePackage } from "./paths.mjs";
+import { packageClosure } from "./package-closure.mjs";
 import { pack } from "./tar.mjs";
 
 const inputsLabel = "dev.sallyport.inputs";
@@ -34,10 +35,10 @@ export async function ensureImage({ client, base, name, signal }, started) {
   return `${tag}, ${Math.round(size / 1e6)} MB`;
 }
 
-/** The files that stand in the image's folder; the program that a build by hand puts there is not one of them. */
+/** The files that stand in the image's folder; what a build by hand puts there besides is not among them. */
 function ownFiles(folder) {
   return readdirSync(folder)
-    .filter((name) => name !== "node")
+    .filter((name) => name !== "node" && name !== "node_modules")
     .sort()
     .map((name) => ({ name, path: join(folder, name) }));
 }
@@ -49,6 +50,7 @@ async function nodeFiles() {
       fix: "build images/node on a Linux host and load it into the engine",
     });
   }
-  const files = [{ name: "node", path: join(nodePackage, "bin", "node"), mode: 0o755 }];
-  return { key: `${nodeVersion()} ${process.arch}`, files };
+  const mcp = packageClosure("@modelcontextprotocol/sdk");
+  const files = [{ name: "node", path: join(nodePackage, "bin", "node"), mode: 0o755 }, ...mcp.files];
+  return { key: `${nodeVersion()} ${process.arch} ${mcp.key}`, files };
 }

@@ -38,8 +38,8 @@ export function unpackOne(tar) {
 }
 
 /** https://www.gnu.org/software/tar/manual/html_node/Standard.html */
-function header(name, size, mode) {
-  if (Buffer.byteLength(name) > 100) throw new Error(`the name is too long for a tar: ${name}`);
+function header(path, size, mode) {
+  const { name, prefix } = splitName(path);
   const bytes = Buffer.alloc(block);
   const octal = (value, offset, width) =>
     bytes.write(`${value.toString(8).padStart(width - 1, "0")}\0`, offset, "latin1");
@@ -51,7 +51,18 @@ function header(name, size, mode) {
   octal(0, 136, 12);
   bytes.write("        0", 148, "latin1");
   bytes.write("ustar\u000000", 257, "latin1");
+  bytes.write(prefix, 345);
   const sum = bytes.reduce((total, byte) => total + byte, 0);
   bytes.write(`${sum.toString(8).padStart(6, "0")}\0 `, 148, "latin1");
   return bytes;
+}
+
+/** A long path stands in two fields, cut at a slash. */
+function splitName(path) {
+  if (Buffer.byteLength(path) <= 100) return { name: path, prefix: "" };
+  for (let at = path.indexOf("/"); at !== -1; at = path.indexOf("/", at + 1)) {
+    const [prefix, name] = [path.slice(0, at), path.slice(at + 1)];
+    if (Buffer.byteLength(name) <= 100 && Buffer.byteLength(prefix) <= 155) return { name, prefix };
+  }
+  throw new Error(`the name is too long for a tar: ${path}`);
 }

@@ -23,6 +23,20 @@ for (const size of [0, 1, 511, 512, 513, 200_000]) {
   });
 }
 
+test("a path of more than 100 bytes keeps its whole name", async () => {
+  const dir = await mkdtemp(join(tmpdir(), "sallyport-tar-"));
+  try {
+    await writeFile(join(dir, "in"), "x");
+    const name = `${"folder/".repeat(16)}${"f".repeat(100)}`;
+    const tar = await buffer(pack([{ name, path: join(dir, "in") }]));
+    assert.equal(execFileSync("tar", ["-tf", "-"], { input: tar, encoding: "utf8" }), `${name}\n`);
+    const tooLong = pack([{ name: "f".repeat(101), path: join(dir, "in") }]);
+    await assert.rejects(buffer(tooLong), /too long/);
+  } finally {
+    await rm(dir, { recursive: true });
+  }
+});
+
 test("a tar that holds something else, or is cut off, is refused", async () => {
   assert.throws(() => unpackOne(Buffer.alloc(0)), /one file/);
   assert.throws(() => unpackOne(Buffer.alloc(1024)), /one file/);
