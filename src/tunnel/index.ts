@@ -9,3 +9,9 @@ export type {
   TunnelConfig,
   UpstreamAddress,
 } from "./contract.ts";
+export { canonicalHost, splitHostPort, type HostPort } from "./hosts.ts";
+export { createRouteTable, nameRoute, plainSettings, type Route, type RouteTable } from "./routes.ts";
+export { dialUpstream, type DialOptions } from "./upstream/dial.ts";
+export { createGuard, type ResolveAll, type UpstreamGuard } from "./upstream/guard.ts";
+export { isRange, privateRanges } from "./upstream/ranges.ts";
+export { loadUpstreamTrust, type UpstreamTrust } from "./upstream/trust.ts";
