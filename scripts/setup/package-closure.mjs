@@ -8,6 +8,7 @@ import { modulesDir, root } from "./paths.mjs";
  * @returns {{ key: string, files: { name: string, path: string }[] }} names below `node_modules/`; `key` changes with any version
  */
 export function packageClosure(name) {
+  /** @type {Map<string, string>} */
   const folders = new Map();
   visit(name, root, folders);
   const paths = [...folders.keys()].sort();
