@@ -1,7 +1,7 @@
 /** What the sandboxes of one profile cost on this host, found by making them. */
 import { abortable, sleep } from "../async/index.ts";
 import type { Driver, Exec, Profile, Sandbox } from "../sandbox/index.ts";
-import { makeWarm, programOf, type WarmSandbox } from "../worker/index.ts";
+import { makeWarm, plainOutfit, programOf, type WarmSandbox } from "../worker/index.ts";
 
 /** Untrimmed percentiles over `n` runs, one after another, in `ms` */
 export interface Spread {
@@ -48,7 +48,7 @@ export async function measureCost(
   const warm = await times(rounds, () => warmStart(driver, profile, signal));
   progress(`${profile.name}: memory at rest`);
   const idleBytes = await memoryOf(await driver.create(specOf(profile), signal), signal);
-  const warmBytes = await memoryOf((await makeWarm(driver, profile, [], signal)).sandbox, signal);
+  const warmBytes = await memoryOf((await makeWarm(driver, profile, plainOutfit, signal)).sandbox, signal);
   progress(`${profile.name}: ${rounds} sandboxes, ${atOnce} at a time`);
   const perSecond = await rateOf(driver, profile, { rounds, signal });
   return {
@@ -69,7 +69,7 @@ async function coldStart(driver: Driver, profile: Profile, signal: AbortSignal):
 }
 
 async function warmStart(driver: Driver, profile: Profile, signal: AbortSignal): Promise<number> {
-  const warm = await makeWarm(driver, profile, [], signal);
+  const warm = await makeWarm(driver, profile, plainOutfit, signal);
   await using _sandbox = warm.sandbox;
   const began = performance.now();
   await finish(await beginJob(warm, profile), signal);

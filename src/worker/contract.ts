@@ -3,10 +3,13 @@ import type { WorkerChannel } from "../channel/index.ts";
 import type { Driver, Profile } from "../sandbox/index.ts";
 import type { Log } from "../log.ts";
 import type { SallyportError } from "../errors.ts";
+import type { SandboxNetwork } from "./network.ts";
 import type { WorkerState } from "./states.ts";
 
 export interface WorkerDeps {
   driver: Driver;
+  /** What gives sandboxes their network; absent: none has any */
+  network?: SandboxNetwork | undefined;
   /** Opens one channel to the hub; called again and again, for ever. */
   dial: (signal: AbortSignal) => Promise<WorkerChannel>;
   profiles: () => ReadonlyMap<string, Profile>;
@@ -62,6 +65,8 @@ export interface WorkerTimes {
   quietMs: number;
   /** after this long one is made ahead although jobs are on the way */
   patienceMs: number;
+  /** how long routes must have stayed as they are before sandboxes made ahead are renewed */
+  routesMs: number;
   /** how long lost inputs may take to come again over another channel */
   inputsMs: number;
   /** how long a stream may stay open behind the command's exit before the rest of the tree is killed */
@@ -89,6 +94,7 @@ export const defaultTimes: WorkerTimes = {
   warmMs: 60_000,
   quietMs: 20,
   patienceMs: 2_000,
+  routesMs: 1_000,
   inputsMs: 30_000,
   lingerMs: 250,
   settleMs: 5_000,

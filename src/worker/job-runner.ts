@@ -1,14 +1,17 @@
 /** One lease to one outcome: a sandbox, the job's files, one command, what it prints, what it leaves, how it ended. */
 import { abortable, deadlineSignal, linkSignals, withDeadline } from "../async/index.ts";
 import { SallyportError } from "../errors.ts";
+import type { McpGrant } from "../protocol/index.ts";
 import type { Exec, Sandbox } from "../sandbox/index.ts";
 import { collectArtifacts, withoutArtifacts } from "./artifacts.ts";
-import { boundsOf, hostsOf, type Bounds } from "./bounds.ts";
+import { boundsOf, type Bounds } from "./bounds.ts";
 import type { WorkerTimes } from "./contract.ts";
 import { carryOut, commandEnd, outputEnd, type CommandEnd } from "./exec-end.ts";
 import type { Outcome } from "./exit-report.ts";
+import { closeNetwork, openNetwork, type JobNetwork } from "./job-network.ts";
 import { programOf } from "./languages.ts";
 import type { Lease } from "./leases.ts";
+import { grantsOf, type SandboxNetwork } from "./network.ts";
 import { OutputPump } from "./output-pump.ts";
 import { feedStdin } from "./prepare-inputs.ts";
 import type { HeldSandbox, SandboxSource } from "./sandboxes.ts";
@@ -20,6 +23,7 @@ import { verdict, type EndVerdict, type Evidence } from "./verdict.ts";
 
 export interface RunnerDeps {
   sandboxes: SandboxSource;
+  network: SandboxNetwork | undefined;
   uplink: Uplink;
 }
 
@@ -46,6 +50,7 @@ interface Command {
   sandbox: Sandbox;
   warm: boolean;
   exec: Exec;
+  network: JobNetwork;
   pump: OutputPump;
   /** monotonic `ms` */
   startedAt: number;
@@ -107,20 +112,28 @@ export class JobRunner {
     using deadline = deadlineSignal(this.#options.times.startMs, "starting the command");
     using either = linkSignals(lease.stop.soft, deadline.signal);
     const program = programOf(spec, profile);
-    attempt.held = await this.#acquire(lease, kept, either.signal);
+    const grants = grantsOf(spec, profile, this.#deps.network);
+    attempt.held = await this.#acquire(lease, grants, kept, either.signal);
     const { sandbox, warm } = attempt.held;
+    const network = await this.#attach({ lease, sandbox, grants }, kept, either.signal);
     const text = this.#stdinText(lease, kept);
     const asking = (): void => {
       attempt.asked = true;
     };
     const exec = await startCommand(attempt.held, { lease, program, text, asking }, either.signal);
-    return this.#started({ lease, bounds, sandbox, warm, exec }, text);
+    return this.#started({ lease, bounds, sandbox, warm, network, exec }, text);
   }
 
   /** A create that ignores its signal costs the job nothing; what it still makes is removed. */
-  async #acquire(lease: Lease, kept: AsyncDisposableStack, signal: AbortSignal): Promise<HeldSandbox> {
-    const { profile, spec, ref } = lease;
-    const making = this.#deps.sandboxes.acquire(profile, ref.lease, hostsOf(spec, profile), signal);
+  async #acquire(
+    lease: Lease,
+    grants: readonly McpGrant[],
+    kept: AsyncDisposableStack,
+    signal: AbortSignal,
+  ): Promise<HeldSandbox> {
+    const { profile, ref } = lease;
+    const hosts = grants.map(({ host }) => host);
+    const making = this.#deps.sandboxes.acquire(profile, ref.lease, hosts, signal);
     kept.defer(async () => {
       const removed = making.then(
         (held) => held[Symbol.asyncDispose](),
@@ -133,6 +146,16 @@ export class JobRunner {
     return await abortable(making, signal);
   }
 
+  async #attach(
+    job: { lease: Lease; sandbox: Sandbox; grants: readonly McpGrant[] },
+    kept: AsyncDisposableStack,
+    signal: AbortSignal,
+  ): Promise<JobNetwork> {
+    const opening = openNetwork(this.#deps.network, job);
+    kept.defer(() => closeNetwork(opening, job.lease, this.#options.times.settleMs));
+    return await abortable(opening, signal);
+  }
+
   #started(parts: Omit<Command, "pump" | "startedAt">, stdin: StdinText | undefined): Command {
     const { lease, bounds, exec } = parts;
     const at = Date.now();
@@ -143,6 +166,7 @@ export class JobRunner {
       { limit: bounds.outputBytes, onLimit: () => lease.stop.request("output_limit", 0) },
     );
     pump.start(exec, at);
+    parts.network.tellTo((event) => pump.note(event));
     this.#feed(lease, exec, stdin);
     lease.log.debug("command started");
     return { ...parts, pump, startedAt: performance.now() };
@@ -166,7 +190,7 @@ export class JobRunner {
   }
 
   async #attend(command: Command): Promise<Outcome> {
-    const { lease, exec, sandbox, pump, startedAt } = command;
+    const { lease, exec, sandbox, network, pump, startedAt } = command;
     const { times } = this.#options;
     const timer = setTimeout(
       () => lease.stop.request("timeout", this.#options.graceMs()),
@@ -181,7 +205,9 @@ export class JobRunner {
     const [oom] = await Promise.all([
       memoryRanOut(sandbox, times.settleMs),
       outputEnd(pump, exec, lease.stop, times),
+      closeNetwork(Promise.resolve(network), lease, times.settleMs),
     ]);
+    await abortable(pump.noted(), lease.stop.dropped).catch(() => pump.abandon());
     const ended = verdict({
       started: true,
       actions: lease.stop.actions,
@@ -196,7 +222,7 @@ export class JobRunner {
       usage: end.exit?.usage ?? nothingUsed,
       output: pump.counts,
       artifacts,
-      calls: 0,
+      calls: network.calls,
       error: errorOf(ended, end, lease)?.toWire() ?? null,
     };
   }

@@ -1,5 +1,5 @@
 import { abortable } from "../async/index.ts";
-import { encodeRecord, eventRecord, maxRecordBytes } from "../protocol/index.ts";
+import { encodeRecord, eventRecord, maxRecordBytes, type LogEvent } from "../protocol/index.ts";
 import type { Exec, OutputChunk } from "../sandbox/index.ts";
 import type { Spool } from "./spool.ts";
 
@@ -20,6 +20,8 @@ export class OutputPump {
   readonly #abandoned = new AbortController();
   readonly #counts = { stdout: 0, stderr: 0 };
   #truncated = false;
+  /** the append that waits for room, and with it all that come after it */
+  #pending: Promise<void> | undefined;
   #done: Promise<void> = Promise.resolve();
 
   constructor(deps: { spool: Spool }, options: PumpOptions) {
@@ -52,8 +54,18 @@ export class OutputPump {
 
   /** Writes the log's first record and starts reading. */
   start(exec: Exec, at: number): void {
-    const started = this.#spool.append(encodeRecord(eventRecord(at, { event: "started" })));
+    const started = this.#push(encodeRecord(eventRecord(at, { event: "started" })));
     this.#done = this.#read(exec, started);
+  }
+
+  /** Puts an event between what is printed. */
+  note(event: LogEvent): void {
+    this.#push(encodeRecord(eventRecord(Date.now(), event)))?.catch(() => undefined);
+  }
+
+  /** Resolves when all that was noted is kept, or nothing more will be. */
+  async noted(): Promise<void> {
+    await this.#pending?.catch(() => undefined);
   }
 
   /** Keeps nothing more, and waits for nothing more. */
@@ -95,9 +107,24 @@ export class OutputPump {
     const counted = (): void => {
       this.#counts[kind] += bytes.length;
     };
-    const waiting = this.#spool.append(record, this.#abandoned.signal);
+    const waiting = this.#push(record);
     if (waiting === undefined) counted();
     return waiting?.then(counted);
+  }
+
+  /** The spool takes one at a time. */
+  #push(record: Uint8Array): Promise<void> | undefined {
+    const { signal } = this.#abandoned;
+    const waiting =
+      this.#pending === undefined
+        ? this.#spool.append(record, signal)
+        : this.#pending.then(() => this.#spool.append(record, signal));
+    if (waiting === undefined) return undefined;
+    const pending = waiting.then(() => {
+      if (this.#pending === pending) this.#pending = undefined;
+    });
+    this.#pending = pending;
+    return pending;
   }
 
   async #appendParts(kind: OutputChunk["stream"], bytes: Uint8Array): Promise<void> {

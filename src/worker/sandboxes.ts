@@ -1,8 +1,9 @@
 /** Where a job gets its sandbox from, and how it is got rid of. */
-import { withDeadline } from "../async/index.ts";
+import { abortable, withDeadline } from "../async/index.ts";
 import { SallyportError } from "../errors.ts";
 import type { Log } from "../log.ts";
 import type { Driver, LanguageName, Profile, Sandbox, SandboxSpec } from "../sandbox/index.ts";
+import { equip, outfitOf, type SandboxNetwork } from "./network.ts";
 import type { Interpreter } from "./pool/interpreter.ts";
 
 /** A sandbox one lease owns; disposing it removes the sandbox and never throws. */
@@ -10,12 +11,16 @@ export interface HeldSandbox extends AsyncDisposable {
   readonly sandbox: Sandbox;
   /** It was made before it was asked for */
   readonly warm: boolean;
+  /** Variables that its network wants, put before all others */
+  readonly env: Readonly<Record<string, string>>;
   /** Interpreters that wait in it for a job */
   readonly interpreters: ReadonlyMap<LanguageName, Interpreter>;
 }
 
 export interface SandboxSource {
-  /** Throws what the driver's `create` throws, or the signal's reason; nothing is left behind then. */
+  /**
+   * `hosts`: what has to resolve in it; more may. Throws what the driver's `create` throws, or the signal's reason; nothing is left behind then.
+   */
   acquire(
     profile: Profile,
     lease: string,
@@ -26,6 +31,7 @@ export interface SandboxSource {
 
 export interface ColdSandboxesDeps {
   driver: Driver;
+  network: SandboxNetwork | undefined;
   log: Log;
   /** Told when the driver could not make one */
   failed: (profile: Profile, error: SallyportError) => void;
@@ -47,9 +53,18 @@ export class ColdSandboxes implements SandboxSource {
     hosts: readonly string[],
     signal: AbortSignal,
   ): Promise<HeldSandbox> {
-    const sandbox = await this.#create({ profile, lease, hosts }, signal);
+    const outfit = outfitOf(profile, this.#deps.network);
+    const names = [...new Set([...outfit.hosts, ...hosts])];
+    const sandbox = await this.#create({ profile, lease, hosts: names }, signal);
     const remove = (): Promise<void> => removeSandbox(sandbox, this.#deps, this.#cleanUpMs);
-    return { sandbox, warm: false, interpreters: new Map(), [Symbol.asyncDispose]: remove };
+    try {
+      await abortable(equip(sandbox.guest, outfit), signal);
+    } catch (error) {
+      await remove();
+      throw error;
+    }
+    const { env } = outfit;
+    return { sandbox, env, warm: false, interpreters: new Map(), [Symbol.asyncDispose]: remove };
   }
 
   async #create(spec: SandboxSpec, signal: AbortSignal): Promise<Sandbox> {

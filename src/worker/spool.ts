@@ -1,6 +1,8 @@
 /** The part of one exec's log that the hub has not confirmed yet: in memory, then on disk, never more than its bound. */
 import { Notifier } from "../async/index.ts";
+import { limits } from "../protocol/index.ts";
 import type { Log } from "../log.ts";
+import type { WorkerOptions } from "./contract.ts";
 import { SpoolFile, type FileRange } from "./spool-file.ts";
 
 export interface SpoolOptions {
@@ -8,6 +10,17 @@ export interface SpoolOptions {
   /** memory and disk together */
   totalBytes: number;
   directory: string;
+}
+
+const defaultBytes = 64 * 2 ** 20;
+const defaultMemoryBytes = 2 * limits.streamWindow;
+
+export function spoolOptions(
+  options: Pick<WorkerOptions, "spoolBytes" | "spoolMemoryBytes" | "spoolDir">,
+): SpoolOptions {
+  const totalBytes = options.spoolBytes ?? defaultBytes;
+  const memoryBytes = Math.min(options.spoolMemoryBytes ?? defaultMemoryBytes, totalBytes);
+  return { totalBytes, memoryBytes, directory: options.spoolDir };
 }
 
 /** Records below this share a block, so that a chatty program costs neither memory nor frames per line. */

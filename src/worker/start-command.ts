@@ -43,7 +43,7 @@ export async function startCommand(
     return await handOver(waiting, job, asking, signal);
   }
   asking();
-  const env = { ...program.env, ...profile.env, ...spec.env };
+  const env = { ...held.env, ...program.env, ...profile.env, ...spec.env };
   const exec = { argv: program.argv, env, cwd: "/workspace", stdin: stdin ? "pipe" : "none" } as const;
   return await abortable(guest.exec(exec), signal);
 }

@@ -1,7 +1,7 @@
 /** The worker itself: makes its parts, moves through its states, and decides when it is over. */
 import { deferred, deadlineSignal, linkSignals, sleep } from "../async/index.ts";
 import { SallyportError } from "../errors.ts";
-import { limits, protocolVersions } from "../protocol/index.ts";
+import { protocolVersions } from "../protocol/index.ts";
 import type { Log } from "../log.ts";
 import { Admission } from "./admission.ts";
 import { Calm } from "./calm.ts";
@@ -19,19 +19,16 @@ import { Inbox } from "./inbox.ts";
 import { JobRunner } from "./job-runner.ts";
 import { Jobs } from "./jobs.ts";
 import { LeaseTable } from "./leases.ts";
+import { watchRoutes } from "./network.ts";
 import { Offers } from "./offers.ts";
 import { Pool } from "./pool/pool.ts";
 import { Profiles } from "./profiles.ts";
 import { Reaper } from "./reaper.ts";
 import { ColdSandboxes } from "./sandboxes.ts";
-import type { SpoolOptions } from "./spool.ts";
+import { spoolOptions } from "./spool.ts";
 import { step, type WorkerState } from "./states.ts";
 import { Uplink } from "./uplink.ts";
 import type { WorkerChannel } from "../channel/index.ts";
-import type { Driver } from "../sandbox/index.ts";
-
-const defaultSpoolBytes = 64 * 2 ** 20;
-const defaultSpoolMemoryBytes = 2 * limits.streamWindow;
 
 export function createWorker(deps: WorkerDeps, options: WorkerOptions): Worker {
   return new DialOutWorker(deps, options);
@@ -52,6 +49,7 @@ class DialOutWorker implements Worker {
   readonly #reaper: Reaper;
   readonly #calm = new Calm();
   readonly #pool: Pool;
+  readonly #routes: Disposable;
   /** fires when the worker leaves: nothing is held, or nothing more can be done about it */
   readonly #leaving = new AbortController();
   readonly #aborted = new AbortController();
@@ -66,7 +64,7 @@ class DialOutWorker implements Worker {
     this.#log = deps.log.child({ workerId: options.workerId });
     const times = { ...defaultTimes, ...options.times };
     this.#times = times;
-    const { driver } = deps;
+    const { driver, network } = deps;
     const [log, uplink, leases] = [this.#log, this.#uplink, this.#leases];
     this.#admission = new Admission({ slots: options.slots, memory: options.memoryBytes });
     this.#profiles = new Profiles(
@@ -83,10 +81,11 @@ class DialOutWorker implements Worker {
       cutOff: () => this.#cutOff(),
       expired: () => this.#expired(),
     });
-    this.#pool = this.#makePool(driver);
+    this.#pool = this.#makePool(deps);
+    this.#routes = watchRoutes(network, times.routesMs, () => this.#pool.refresh());
     this.#admission.onFreed(() => this.#pool.refresh());
     const runner = new JobRunner(
-      { sandboxes: this.#pool, uplink },
+      { sandboxes: this.#pool, network, uplink },
       { times, spoolDir: options.spoolDir, graceMs: () => this.#heartbeat.intervals.graceMs },
     );
     this.#jobs = new Jobs({ runner, uplink, calm: this.#calm }, times);
@@ -120,13 +119,14 @@ class DialOutWorker implements Worker {
     );
   }
 
-  #makePool(driver: Driver): Pool {
+  #makePool({ driver, network }: WorkerDeps): Pool {
     const [log, profiles] = [this.#log, this.#profiles];
     const failed = profiles.failed.bind(profiles);
     return new Pool(
       {
         driver,
-        cold: new ColdSandboxes({ driver, log, failed }, this.#times),
+        network,
+        cold: new ColdSandboxes({ driver, network, log, failed }, this.#times),
         calm: this.#calm,
         log,
         profiles: () => profiles.prepared(),
@@ -186,6 +186,7 @@ class DialOutWorker implements Worker {
     await this.#connection.run(signal);
     this.#heartbeat[Symbol.dispose]();
     this.#reaper[Symbol.dispose]();
+    this.#routes[Symbol.dispose]();
     this.#enter("stopped");
     this.#log.info("worker stopped");
     this.#stopped.resolve();
@@ -325,10 +326,4 @@ class DialOutWorker implements Worker {
   #enter(state: WorkerState): void {
     this.#state = step(this.#state, state);
   }
-}
-
-function spoolOptions(options: WorkerOptions): SpoolOptions {
-  const totalBytes = options.spoolBytes ?? defaultSpoolBytes;
-  const memoryBytes = Math.min(options.spoolMemoryBytes ?? defaultSpoolMemoryBytes, totalBytes);
-  return { totalBytes, memoryBytes, directory: options.spoolDir };
 }

@@ -38,7 +38,13 @@ import {
   type FakeFaults,
   type Profile,
 } from "../../src/sandbox/index.ts";
-import { createWorker, type Worker, type WorkerOptions, type WorkerTimes } from "../../src/worker/index.ts";
+import {
+  createWorker,
+  type SandboxNetwork,
+  type Worker,
+  type WorkerOptions,
+  type WorkerTimes,
+} from "../../src/worker/index.ts";
 
 /** What the hub knows of one lease it offered. */
 export class SimulatedJob {
@@ -383,6 +389,7 @@ export interface RigOptions {
   profiles?: readonly Profile[];
   /** Stands between the worker and the fake driver */
   driver?: (fake: FakeDriver) => Driver;
+  network?: SandboxNetwork;
   log?: Log;
 }
 
@@ -414,6 +421,7 @@ export async function startRig(options: RigOptions = {}): Promise<Rig> {
   const worker = createWorker(
     {
       driver: options.driver?.(driver) ?? driver,
+      network: options.network,
       dial: hub.dial,
       profiles: () => profiles,
       log: options.log ?? silentLog(),

@@ -10,7 +10,7 @@ interface Entry {
   mtime: number;
 }
 
-const roots = ["/workspace", "/tmp"];
+const roots = ["/workspace", "/tmp", "/run/sallyport"];
 
 export class FakeFiles implements GuestFiles {
   readonly #entries = new Map<string, Entry>();

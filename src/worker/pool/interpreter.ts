@@ -110,21 +110,30 @@ function encode({ source, env }: Handover): Uint8Array {
   return block;
 }
 
+export interface InterpreterStart {
+  profile: Profile;
+  language: LanguageName;
+  /** Put before the language's and the profile's variables */
+  env: Readonly<Record<string, string>>;
+}
+
 /**
  * Starts one in `guest` and resolves once it waits. Undefined where the language has nothing to start ahead, or the image nothing to
  * do it with and no module asks for it. Throws `profile_unusable` naming the language, the module and the reason; or what the guest throws.
  */
 export async function startInterpreter(
   guest: Guest,
-  profile: Profile,
-  language: LanguageName,
+  { profile, language, env }: InterpreterStart,
   signal: AbortSignal,
 ): Promise<Interpreter | undefined> {
   const nonce = randomBytes(12).toString("hex");
   const start = earlyStartOf(language, profile, nonce);
   if (start === undefined) return undefined;
   try {
-    const exec = await abortable(guest.exec({ ...start, cwd: "/workspace", stdin: "pipe" }), signal);
+    const exec = await abortable(
+      guest.exec({ ...start, env: { ...env, ...start.env }, cwd: "/workspace", stdin: "pipe" }),
+      signal,
+    );
     return await listen(exec, nonce, signal);
   } catch (error) {
     const preload = profile.languages[language]?.preload ?? [];

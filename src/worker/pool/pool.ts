@@ -9,11 +9,13 @@ import type { Log } from "../../log.ts";
 import type { Driver, Profile } from "../../sandbox/index.ts";
 import type { Calm, Patience } from "../calm.ts";
 import { removeSandbox, type HeldSandbox, type SandboxSource } from "../sandboxes.ts";
+import { outfitOf, type SandboxNetwork } from "../network.ts";
 import { Shelf } from "./shelf.ts";
 import { makeWarm, type WarmSandbox } from "./warm-sandbox.ts";
 
 export interface PoolDeps {
   driver: Pick<Driver, "create">;
+  network: SandboxNetwork | undefined;
   /** Where a job gets its sandbox from when none waits */
   cold: SandboxSource;
   calm: Calm;
@@ -48,9 +50,6 @@ interface Place {
   fault: SallyportError | undefined;
   retry: NodeJS.Timeout | undefined;
 }
-
-/** Names are written into a sandbox when it is made: one for a job that is granted hosts is made for it. */
-const warmHosts: readonly string[] = [];
 
 export class Pool implements SandboxSource, AsyncDisposable {
   readonly #deps: PoolDeps;
@@ -97,7 +96,11 @@ export class Pool implements SandboxSource, AsyncDisposable {
       if (profile.lifecycle === "job" && profile.pool.warm > 0) wanted.set(profile.digest, profile);
     }
     for (const [digest, place] of this.#places) if (!wanted.has(digest)) this.#close(place);
-    for (const profile of wanted.values()) this.#top(this.#openPlace(profile));
+    for (const profile of wanted.values()) {
+      const place = this.#openPlace(profile);
+      this.#renew(place);
+      this.#top(place);
+    }
   }
 
   /** Throws what a cold `acquire` throws. A warm one is taken in the turn of the call, so no two jobs can get it. */
@@ -114,9 +117,10 @@ export class Pool implements SandboxSource, AsyncDisposable {
     this.#free(profile);
     this.#deps.changed();
     this.#top(place);
-    const { sandbox, interpreters } = warm;
+    const { sandbox, interpreters, outfit } = warm;
     return Promise.resolve({
       sandbox,
+      env: outfit.env,
       interpreters,
       warm: true,
       [Symbol.asyncDispose]: () => this.#remove(warm),
@@ -179,6 +183,16 @@ export class Pool implements SandboxSource, AsyncDisposable {
     for (let warm = shelf.takeAny(); warm !== undefined; warm = shelf.takeAny()) this.#retire(warm);
   }
 
+  /**
+   * Names are written into a sandbox when it is made. Those whose names are no longer the right ones go one at a time, each when the
+   * one in its predecessor's place is made, and serve what they can until then.
+   */
+  #renew({ shelf }: Place): void {
+    if (shelf.missing > 0 || shelf.pending > 0 || shelf.paused) return;
+    const stale = shelf.takeStale(outfitOf(shelf.profile, this.#deps.network).hosts);
+    if (stale !== undefined) this.#retire(stale);
+  }
+
   /** Asks for what is missing; the shelves take turns, since each asks for the next one when one is made. */
   #top(place: Place): void {
     const { shelf } = place;
@@ -188,6 +202,7 @@ export class Pool implements SandboxSource, AsyncDisposable {
       void this.#queue.add(async () => {
         const again = await this.#fill(place);
         shelf.pending -= 1;
+        this.#renew(place);
         if (again) this.#top(place);
       });
     }
@@ -222,7 +237,7 @@ export class Pool implements SandboxSource, AsyncDisposable {
   async #make(profile: Profile): Promise<WarmSandbox> {
     using deadline = deadlineSignal(this.#options.warmMs, `warming a sandbox of ${profile.name}`);
     using either = linkSignals(this.#closing.signal, deadline.signal);
-    return await makeWarm(this.#deps.driver, profile, warmHosts, either.signal);
+    return await makeWarm(this.#deps.driver, profile, outfitOf(profile, this.#deps.network), either.signal);
   }
 
   #made(place: Place, warm: WarmSandbox): void {

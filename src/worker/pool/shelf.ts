@@ -44,16 +44,23 @@ export class Shelf {
     void warm.died.then(retire);
   }
 
-  /** The oldest one in which exactly `hosts` resolve; it is the caller's from here on. */
+  /** The oldest one in which all of `hosts` resolve; it is the caller's from here on. */
   take(hosts: readonly string[]): WarmSandbox | undefined {
-    const wanted = hosts.toSorted().join();
-    const entry = this.#entries.find(({ warm }) => warm.hosts.join() === wanted);
-    return entry !== undefined && this.#remove(entry) ? entry.warm : undefined;
+    return this.#takeFirst(({ outfit }) => hosts.every((host) => outfit.hosts.includes(host)));
+  }
+
+  /** The oldest one in which other names than `hosts`, which are sorted, resolve */
+  takeStale(hosts: readonly string[]): WarmSandbox | undefined {
+    return this.#takeFirst(({ outfit }) => outfit.hosts.join() !== hosts.join());
   }
 
   /** The oldest one, whatever it is */
   takeAny(): WarmSandbox | undefined {
-    const entry = this.#entries[0];
+    return this.#takeFirst(() => true);
+  }
+
+  #takeFirst(suits: (warm: WarmSandbox) => boolean): WarmSandbox | undefined {
+    const entry = this.#entries.find(({ warm }) => suits(warm));
     return entry !== undefined && this.#remove(entry) ? entry.warm : undefined;
   }
 

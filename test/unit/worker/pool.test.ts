@@ -11,8 +11,10 @@ import {
   type Profile,
 } from "../../../src/sandbox/index.ts";
 import { Calm } from "../../../src/worker/calm.ts";
+import type { SandboxNetwork } from "../../../src/worker/network.ts";
 import { Pool, type PoolOptions } from "../../../src/worker/pool/pool.ts";
 import { ColdSandboxes, type HeldSandbox } from "../../../src/worker/sandboxes.ts";
+import { fakeNetwork } from "../../helpers/fake-network.ts";
 import { testProfile } from "../../helpers/simulated-hub.ts";
 import { eventually } from "../../helpers/hub.ts";
 
@@ -33,6 +35,7 @@ interface BenchOptions extends Partial<PoolOptions> {
   faults?: FakeFaults;
   room?: () => number;
   log?: Log;
+  network?: SandboxNetwork;
 }
 
 function bench({
@@ -40,6 +43,7 @@ function bench({
   faults = {},
   room = () => 2 ** 40,
   log = silentLog(),
+  network,
   ...over
 }: BenchOptions): Bench {
   const fake = createFakeDriver({ faults });
@@ -50,11 +54,15 @@ function bench({
   };
   const calm = new Calm();
   const judged: (SallyportError | undefined)[] = [];
-  const cold = new ColdSandboxes({ driver: fake, log, failed: () => undefined }, { cleanUpMs: 1_000 });
+  const cold = new ColdSandboxes(
+    { driver: fake, network, log, failed: () => undefined },
+    { cleanUpMs: 1_000 },
+  );
   const times = { quietMs: 1, patienceMs: 50, warmMs: 5_000, cleanUpMs: 1_000 };
   const pool = new Pool(
     {
       driver: { create },
+      network,
       cold,
       calm,
       log,
@@ -310,4 +318,56 @@ test("emptied while it fills: nothing is left, and nothing more is made", async 
   await new Promise((resolve) => setTimeout(resolve, 30));
   assert.deepEqual([it.creates(), it.pool.count(profile)], [made, 0]);
   assert.equal((await it.get(profile)).warm, false);
+});
+
+const netted = (name: string, warm: number): Profile =>
+  pooled(name, warm, { network: { mcp: [{ host: "*" }] } });
+
+test("what waits serves jobs that are granted any of its names, or none; other names go cold", async () => {
+  const profile = netted("p", 2);
+  const network = fakeNetwork("docs", "wiki");
+  await using it = bench({ profiles: [profile], network });
+  it.pool.start();
+  await eventually(async () => it.pool.count(profile) === 2);
+  await using other = await it.get(profile, ["late.t.test"]);
+  await using one = await it.get(profile, ["wiki.t.test"]);
+  await using none = await it.get(profile);
+  assert.deepEqual([other.warm, one.warm, none.warm], [false, true, true]);
+});
+
+test("a sandbox made ahead and one made for a job are given the same variables and the same authority", async () => {
+  const profile = netted("p", 1);
+  await using it = bench({ profiles: [profile], network: fakeNetwork("docs") });
+  await using cold = await it.get(profile);
+  it.pool.start();
+  await eventually(async () => it.pool.count(profile) === 1);
+  await using warm = await it.get(profile);
+  assert.deepEqual([cold.warm, warm.warm], [false, true]);
+  assert.deepEqual(warm.env, cold.env);
+  for (const { sandbox, env } of [cold, warm]) {
+    const file = sandbox.guest.files.get(env["SSL_CERT_FILE"] ?? "", 1_000);
+    assert.equal(Buffer.concat(await Array.fromAsync(file)).toString(), "CERTIFICATE");
+  }
+});
+
+test("when routes change, what waits is renewed one at a time until all have the new names", async () => {
+  const profile = netted("p", 4);
+  const network = fakeNetwork("docs");
+  await using it = bench({ profiles: [profile], network, concurrency: 1 });
+  it.pool.start();
+  await eventually(async () => it.pool.count(profile) === 4);
+  network.setRoutes(["docs", "wiki"]);
+  let least = 4;
+  it.pool.refresh();
+  await eventually(async () => {
+    least = Math.min(least, it.pool.count(profile));
+    return it.creates() === 8 && it.pool.count(profile) === 4;
+  });
+  assert.equal(least, 3, "never more than one is missing");
+  const held = await Promise.all(Array.from({ length: 4 }, () => it.get(profile, ["wiki.t.test"])));
+  assert.deepEqual(
+    held.map(({ warm }) => warm),
+    [true, true, true, true],
+  );
+  for (const one of held) await one[Symbol.asyncDispose]();
 });
