@@ -6,20 +6,24 @@ import { nodeVersion } from "./dependencies.mjs";
 import { SetupFailure } from "./failure.mjs";
 import { imagesDir, nodePackage } from "./paths.mjs";
 import { packageClosure } from "./package-closure.mjs";
+import { productFiles } from "./product-files.mjs";
 import { pack } from "./tar.mjs";
 
 const inputsLabel = "dev.sallyport.inputs";
 
+/** What an image holds besides the files that stand in its folder */
+const extras = { node: nodeFiles, sallyport: productFiles };
+
 /**
  * Makes sure `sallyport/<name>` is there and up to date.
  * @param {{ client: import("./engine-client.mjs").EngineClient, base: { reference: string, id: string },
- *   name: "base" | "python" | "node", signal: AbortSignal }} options
+ *   name: "base" | "python" | "node" | "sallyport", signal: AbortSignal }} options
  * @param {(what: string) => void} started
  */
 export async function ensureImage({ client, base, name, signal }, started) {
   const tag = `sallyport/${name}:latest`;
   const own = ownFiles(join(imagesDir, name));
-  const extra = name === "node" ? await nodeFiles() : { key: "", files: [] };
+  const extra = extras[name]?.() ?? { key: "", files: [] };
   const contents = own.map((file) => [file.name, readFileSync(file.path, "utf8")]);
   const inputs = createHash("sha256")
     .update(JSON.stringify([contents, base.id, extra.key]))
@@ -44,7 +48,7 @@ function ownFiles(folder) {
 }
 
 /** The Node that runs this checkout also runs in the sandbox: npm has checked it, and no other download is needed. */
-async function nodeFiles() {
+function nodeFiles() {
   if (process.platform !== "linux") {
     throw new SetupFailure("sallyport/node can be built on Linux only", {
       fix: "build images/node on a Linux host and load it into the engine",

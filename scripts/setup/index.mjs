@@ -11,10 +11,10 @@ import { ensurePrograms } from "./programs.mjs";
 import { createProgress } from "./progress.mjs";
 
 /**
- * @param {{ signal: AbortSignal, only?: "dependencies" }} options
+ * @param {{ signal: AbortSignal, only?: "dependencies", product?: boolean }} options `product`: also the image of Sallyport itself
  * @returns {Promise<Record<string, string>>} environment that the product needs to find what set-up found
  */
-export async function setUp({ signal, only }) {
+export async function setUp({ signal, only, product = false }) {
   const progress = createProgress();
   const onWait = (pid) => progress.note("set-up", `waiting for the one that runs already (process ${pid})`);
   return exclusively({ signal, onWait }, async () => {
@@ -22,11 +22,11 @@ export async function setUp({ signal, only }) {
       await progress.step("dependencies", (started) => ensureDependencies({ signal }, started));
       return {};
     }
-    return everything(progress, signal);
+    return everything(progress, { outer: signal, product });
   });
 }
 
-async function everything(progress, outer) {
+async function everything(progress, { outer, product }) {
   // The first step that fails stops the others, so that its reason is the last thing on the screen.
   const failed = new AbortController();
   const signal = AbortSignal.any([outer, failed.signal]);
@@ -60,6 +60,11 @@ async function everything(progress, outer) {
       "node",
     ),
   ];
+  if (product) {
+    const ready = Promise.all([dependencies, programs]).then(() => both);
+    ready.catch(() => {});
+    images.push(image(ready, "sallyport"));
+  }
 
   await Promise.allSettled([dependencies, engine, base, programs, ...images]);
   outer.throwIfAborted();
