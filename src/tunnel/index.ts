@@ -15,3 +15,18 @@ export { dialUpstream, type DialOptions } from "./upstream/dial.ts";
 export { createGuard, type ResolveAll, type UpstreamGuard } from "./upstream/guard.ts";
 export { isRange, privateRanges } from "./upstream/ranges.ts";
 export { loadUpstreamTrust, type UpstreamTrust } from "./upstream/trust.ts";
+export {
+  createAuthority,
+  openAuthority,
+  type Authority,
+  type CertifiedKey,
+  type ServerRequest,
+} from "./certificates/authority.ts";
+export {
+  checkAuthority,
+  checkServerCertificate,
+  fingerprintOf,
+  type CheckedCertificate,
+  type ServerCheck,
+} from "./certificates/check.ts";
+export type { CertificateReason } from "./certificates/fault.ts";
