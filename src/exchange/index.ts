@@ -1,3 +1,4 @@
+/** HTTP/1.1 at both ends, with Node's own parser, over any byte stream. */
 export {
   layers,
   type Forward,
@@ -6,3 +7,10 @@ export {
   type HttpResponse,
   type Layer,
 } from "./contract.ts";
+export { parseAuthority, type Authority } from "./authority.ts";
+export { bytesBody, pump } from "./body.ts";
+export { createHttpClient, type HttpClient, type HttpClientOptions } from "./client.ts";
+export { createHttpFace, type FaceDeps, type FaceOptions, type HttpFace } from "./face.ts";
+export { failureResponse, layerOf } from "./failure.ts";
+export { headerOf, withHeader, withoutHeaders } from "./headers.ts";
+export type { FaceRequest } from "./request.ts";

@@ -1,0 +1,150 @@
+/** One request on one connection, and the reply to it. */
+import { request as httpRequest, type Agent, type ClientRequest, type IncomingMessage } from "node:http";
+import { deferred } from "../async/index.ts";
+import { SallyportError, type ErrorCode } from "../errors.ts";
+import { pump } from "./body.ts";
+import type { ClientLimits } from "./client.ts";
+import type { Lease } from "./connections.ts";
+import type { HttpRequest, HttpResponse } from "./contract.ts";
+import { endToEnd, headerOf, pairsOf, withoutHeaders } from "./headers.ts";
+
+export interface ClientExchangeDeps {
+  readonly agent: Agent;
+  readonly lease: Lease;
+  readonly signal: AbortSignal;
+  readonly limits: ClientLimits;
+}
+
+export class ClientExchange {
+  readonly #deps: ClientExchangeDeps;
+  readonly #response = deferred<HttpResponse>();
+  readonly #outgoing: ClientRequest;
+  readonly #clock: NodeJS.Timeout;
+  #incoming: IncomingMessage | undefined;
+
+  constructor(request: HttpRequest, deps: ClientExchangeDeps) {
+    this.#deps = deps;
+    this.#outgoing = this.#begin(request);
+    this.#clock = setTimeout(() => this.#late(), deps.limits.responseHeaderMs);
+    this.#listen();
+    if (request.body === null) this.#outgoing.end();
+    else void this.#upload(request.body);
+    if (deps.signal.aborted) this.#abort();
+    else deps.signal.addEventListener("abort", this.#abort, { once: true });
+  }
+
+  /** Rejects with a `SallyportError` that says what was sent, or with the signal's reason. */
+  get response(): Promise<HttpResponse> {
+    return this.#response.promise;
+  }
+
+  /** Throws `request_invalid` for headers no request may have; nothing was sent then. */
+  #begin(request: HttpRequest): ClientRequest {
+    const { agent, lease, limits } = this.#deps;
+    const options = {
+      agent,
+      bytes: lease.bytes,
+      method: request.method,
+      path: request.target,
+      headers: framedHeaders(request).flat(),
+      maxHeaderSize: limits.maxHeaderBytes,
+    };
+    try {
+      return httpRequest(options);
+    } catch (cause) {
+      lease.bytes.destroy();
+      const details = { layer: "name", sent: false };
+      throw new SallyportError("request_invalid", "request: cannot be written", { details, cause });
+    }
+  }
+
+  #listen(): void {
+    this.#outgoing.on("response", (incoming) => this.#answered(incoming));
+    this.#outgoing.on("upgrade", (_incoming, socket) => {
+      socket.destroy();
+      this.#fail("upstream_failed", "it changed the protocol, which nobody asked for");
+    });
+    this.#outgoing.on("error", (error) => this.#broke(error));
+    this.#outgoing.once("close", () => {
+      this.#settled();
+      this.#deps.signal.removeEventListener("abort", this.#abort);
+      this.#fail("upstream_failed", "the connection ended before the reply");
+    });
+  }
+
+  async #upload(body: NonNullable<HttpRequest["body"]>): Promise<void> {
+    try {
+      await pump(body, this.#outgoing, { onChunk: () => this.#clock.refresh() });
+    } catch (cause) {
+      this.#outgoing.destroy(new SallyportError("cancelled", "the request's body broke off", { cause }));
+    }
+  }
+
+  #answered(incoming: IncomingMessage): void {
+    this.#settled();
+    this.#incoming = incoming;
+    // a reply that breaks is for whoever reads it to see
+    incoming.on("error", () => undefined);
+    this.#response.resolve({
+      status: incoming.statusCode ?? 502,
+      headers: endToEnd(pairsOf(incoming.rawHeaders)),
+      body: incoming,
+    });
+  }
+
+  #settled(): void {
+    clearTimeout(this.#clock);
+  }
+
+  readonly #abort = (): void => {
+    const reason: unknown = this.#deps.signal.reason;
+    this.#response.reject(reason);
+    const error = SallyportError.from(reason, "cancelled");
+    this.#incoming?.destroy(error);
+    this.#outgoing.destroy(error);
+  };
+
+  #late(): void {
+    this.#fail("deadline_exceeded", `no reply within ${this.#deps.limits.responseHeaderMs} ms`);
+    this.#outgoing.destroy();
+  }
+
+  #broke(error: NodeJS.ErrnoException): void {
+    if (error instanceof SallyportError) {
+      this.#response.reject(error);
+      return;
+    }
+    const isParser = error.code?.startsWith("HPE_") === true;
+    const text = isParser
+      ? "it answered something that is not HTTP/1.1"
+      : "the connection broke before the reply";
+    this.#fail("upstream_failed", text, error);
+  }
+
+  /** No effect once there is a reply. */
+  #fail(code: ErrorCode, message: string, cause?: unknown): void {
+    const { lease, limits } = this.#deps;
+    // a connection that idled may have been closed by the other side just then; it is not known what it saw
+    const stale = lease.reused && code === "upstream_failed";
+    const details = { layer: limits.layer, sent: true, ...(stale && { stale }) };
+    this.#response.reject(new SallyportError(code, `upstream: ${message}`, { details, cause }));
+  }
+}
+
+/** `Host` and how long the body is; Node would leave a body without either framing for some methods. */
+function framedHeaders(request: HttpRequest): HttpRequest["headers"] {
+  const { method, host, headers, body } = request;
+  const authority = host.includes(":") ? `[${host}]` : host;
+  const first = ["host", authority] as const;
+  const length = headerOf(headers, "content-length");
+  const rest = withoutHeaders(endToEnd(headers), "content-length");
+  if (body !== null) {
+    return [
+      first,
+      ...rest,
+      length === undefined ? ["transfer-encoding", "chunked"] : ["content-length", length],
+    ];
+  }
+  const expectsLength = method === "POST" || method === "PUT" || method === "PATCH";
+  return expectsLength ? [first, ...rest, ["content-length", "0"]] : [first, ...rest];
+}
