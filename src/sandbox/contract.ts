@@ -90,8 +90,10 @@ export interface GuestLink {
 }
 
 /**
- * One TCP connection inside the sandbox, as the host holds it. Half-close is carried both ways; `destroy` resets the connection
- * inside, and a reset inside destroys this one with an error. Back-pressure reaches the other end.
+ * One TCP connection inside the sandbox, as the host holds it. Half-close is carried both ways, back-pressure too. `destroy`
+ * resets the connection inside, except after `end` and without an error: then what was written still arrives, as with a socket
+ * that is closed. A reset inside destroys this one with `stream_reset`, the end of the conversation with what ended it. An
+ * `error` that nobody listens for is harmless, so that no program can end the host.
  */
 export interface GuestSocket extends Duplex {
   /** The sandbox's loopback port: listened on, or connected to */
@@ -110,7 +112,7 @@ export interface GuestNet {
 }
 
 /** The host's end of the guest protocol. Every byte from the guest is treated as hostile. */
-export interface Guest {
+export interface Guest extends GuestNet {
   exec(spec: ExecSpec): Promise<Exec>;
   /** Kills every process in the sandbox but the guest. */
   killAll(): void;

@@ -28,6 +28,8 @@ function withGuest(fake: FakeDriver, wrap: (guest: Guest) => Partial<Guest>): Dr
         files: sandbox.guest.files,
         closed: sandbox.guest.closed,
         exec: (exec) => sandbox.guest.exec(exec),
+        listen: (ports, onConnection) => sandbox.guest.listen(ports, onConnection),
+        connect: (port) => sandbox.guest.connect(port),
         killAll: () => sandbox.guest.killAll(),
         close: () => sandbox.guest.close(),
         ...wrap(sandbox.guest),

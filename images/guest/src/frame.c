@@ -21,6 +21,7 @@ static const struct {
     [HOST_KILL_TREE] = {true, false, ID_CALL, 0, 0},
     [HOST_KILL_ALL] = {true, false, ID_NONE, 0, 0},
     [HOST_CANCEL] = {true, false, ID_CALL, 0, 0},
+    [HOST_CLOSE] = {true, false, ID_CALL, 1, 1},
     [HOST_PUT] = {true, true, ID_CALL, 5, MAX_PAYLOAD},
     [HOST_GET] = {true, true, ID_CALL, 13, MAX_PAYLOAD},
     [HOST_STAT] = {true, true, ID_CALL, 1, MAX_PAYLOAD},
@@ -28,6 +29,8 @@ static const struct {
     [HOST_MKDIR] = {true, true, ID_CALL, 1, MAX_PAYLOAD},
     [HOST_REMOVE] = {true, true, ID_CALL, 1, MAX_PAYLOAD},
     [HOST_RENAME] = {true, true, ID_CALL, 2, MAX_PAYLOAD},
+    [HOST_LISTEN] = {true, true, ID_CALL, 6, 4 + 2 * MAX_PORTS},
+    [HOST_CONNECT] = {true, true, ID_CALL, 6, 6},
 };
 
 enum frame_result frame_next(const uint8_t *bytes, size_t length, struct frame *frame) {

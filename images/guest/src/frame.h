@@ -15,12 +15,18 @@ enum {
     DATA_PAYLOAD = 60 * 1024,
     /* Bytes the host may send to one exec or put before it is given more credit. */
     INPUT_WINDOW = 256 * 1024,
+    /* The same for one stream. */
+    STREAM_WINDOW = 128 * 1024,
     /* What a data frame costs beyond its payload, so that tiny frames cannot pile up in the host. */
     FRAME_COST = 256,
     /* Below this credit nothing is read: crumbs would only waste it. */
     MIN_CREDIT = 4096,
     MAX_CREDIT = 1 << 30,
+    MAX_PORTS = 16,
 };
+
+/* Ids from here on are given by the guest, to the connections it accepts. */
+#define GUEST_IDS 0x80000000u
 
 enum host_frame {
     HOST_EXEC = 0x01,
@@ -32,6 +38,7 @@ enum host_frame {
     HOST_KILL_TREE = 0x07,
     HOST_KILL_ALL = 0x08,
     HOST_CANCEL = 0x09,
+    HOST_CLOSE = 0x0a,
     HOST_PUT = 0x10,
     HOST_GET = 0x11,
     HOST_STAT = 0x12,
@@ -39,6 +46,8 @@ enum host_frame {
     HOST_MKDIR = 0x14,
     HOST_REMOVE = 0x15,
     HOST_RENAME = 0x16,
+    HOST_LISTEN = 0x17,
+    HOST_CONNECT = 0x18,
     HOST_TYPES,
 };
 
@@ -54,7 +63,14 @@ enum guest_frame {
     GUEST_DATA = 0x89,
     GUEST_DONE = 0x8a,
     GUEST_FAILED = 0x8b,
+    GUEST_ACCEPTED = 0x8c,
+    GUEST_CONNECTED = 0x8d,
+    GUEST_END = 0x8e,
+    GUEST_CLOSED = 0x8f,
 };
+
+/* How the host parts with a stream: what it sent still arrives, or the program sees a reset. */
+enum parting { PART_FINISH = 0, PART_RESET = 1 };
 
 /* Which step of a call failed, beside its errno. */
 enum stage { STAGE_CALL = 0, STAGE_CWD = 1, STAGE_COMMAND = 2, STAGE_SPAWN = 3 };

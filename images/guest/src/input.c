@@ -1,11 +1,7 @@
 #define _GNU_SOURCE
 #include "input.h"
 
-#include <errno.h>
 #include <stddef.h>
-#include <string.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
 #include "out.h"
 
@@ -15,6 +11,7 @@ static void input_ready(struct source *source, uint32_t events);
 
 void input_open(struct input *input, uint32_t id, int fd, bool tty) {
     *input = (struct input){.source = {fd, input_ready}, .id = id, .tty = tty, .credit = INPUT_WINDOW};
+    input->ring.size = RING_BYTES;
     input->closed = fd < 0;
     /* No event is asked for: that the reader went away is always told. */
     if (fd >= 0) loop_add(SET_MAIN, &input->source, 0);
@@ -22,25 +19,13 @@ void input_open(struct input *input, uint32_t id, int fd, bool tty) {
 
 void input_release(struct input *input) {
     loop_close(&input->source);
-    if (input->ring != NULL) munmap(input->ring, RING_BYTES);
-    input->ring = NULL;
-    input->held = 0;
+    ring_free(&input->ring);
     input->closed = true;
 }
 
 static void reader_gone(struct input *input) {
-    if (!input->ended || input->held > 0) out_control(GUEST_INPUT_CLOSED, input->id, NULL, 0);
+    if (!input->ended || input->ring.held > 0) out_control(GUEST_INPUT_CLOSED, input->id, NULL, 0);
     input_release(input);
-}
-
-/* Bytes the program took, or -1 when it will take no more. */
-static ssize_t feed(struct input *input, const uint8_t *bytes, uint32_t length) {
-    for (;;) {
-        ssize_t written = write(input->source.fd, bytes, length);
-        if (written >= 0) return written;
-        if (errno == EAGAIN) return 0;
-        if (errno != EINTR) return -1;
-    }
 }
 
 static void give_back(struct input *input, uint32_t bytes) {
@@ -52,18 +37,8 @@ static void give_back(struct input *input, uint32_t bytes) {
 }
 
 static bool keep(struct input *input, const uint8_t *bytes, uint32_t length) {
-    if (input->ring == NULL) {
-        void *made = mmap(NULL, RING_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-        if (made == MAP_FAILED) return false;
-        input->ring = made;
-    }
-    if (input->held == 0) loop_change(SET_MAIN, &input->source, EPOLLOUT);
-    uint32_t at = (input->start + input->held) % RING_BYTES;
-    uint32_t first = length < RING_BYTES - at ? length : RING_BYTES - at;
-    memcpy(input->ring + at, bytes, first);
-    memcpy(input->ring, bytes + first, length - first);
-    input->held += length;
-    return true;
+    if (input->ring.held == 0) loop_change(SET_MAIN, &input->source, EPOLLOUT);
+    return ring_keep(&input->ring, bytes, length);
 }
 
 bool input_data(struct input *input, const uint8_t *bytes, uint32_t length) {
@@ -71,7 +46,7 @@ bool input_data(struct input *input, const uint8_t *bytes, uint32_t length) {
     if (input->closed) return true;
     if (length > input->credit) return false;
     input->credit -= length;
-    ssize_t written = input->held == 0 ? feed(input, bytes, length) : 0;
+    ssize_t written = input->ring.held == 0 ? feed(input->source.fd, bytes, length) : 0;
     if (written < 0) {
         reader_gone(input);
         return true;
@@ -93,7 +68,7 @@ bool input_end(struct input *input) {
         return true;
     }
     input->ended = true;
-    if (!input->closed && input->held == 0) input_release(input);
+    if (!input->closed && input->ring.held == 0) input_release(input);
     return true;
 }
 
@@ -103,16 +78,13 @@ static void input_ready(struct source *source, uint32_t events) {
         reader_gone(input);
         return;
     }
-    uint32_t length = input->held < RING_BYTES - input->start ? input->held : RING_BYTES - input->start;
-    ssize_t written = feed(input, input->ring + input->start, length);
+    ssize_t written = ring_feed(&input->ring, source->fd);
     if (written < 0) {
         reader_gone(input);
         return;
     }
-    input->start = (input->start + (uint32_t)written) % RING_BYTES;
-    input->held -= (uint32_t)written;
     give_back(input, (uint32_t)written);
-    if (input->held > 0) return;
+    if (input->ring.held > 0) return;
     loop_change(SET_MAIN, &input->source, 0);
     if (input->ended && !input->tty) input_release(input);
 }

@@ -4,6 +4,7 @@
 
 #include "frame.h"
 #include "loop.h"
+#include "ring.h"
 
 struct input {
     struct source source;
@@ -16,10 +17,8 @@ struct input {
     /* What the host may still send, and what it has not been given back yet. */
     uint32_t credit;
     uint32_t owed;
-    /* A ring with room for every byte under credit, made when the program first falls behind. */
-    uint8_t *ring;
-    uint32_t start;
-    uint32_t held;
+    /* Room for every byte under credit, made when the program first falls behind. */
+    struct ring ring;
 };
 
 /* Takes over `fd`, which is non-blocking; -1 makes an input that is closed from the start. */

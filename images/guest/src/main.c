@@ -14,9 +14,11 @@
 
 #include "exec.h"
 #include "files.h"
+#include "listen.h"
 #include "loop.h"
 #include "out.h"
 #include "path.h"
+#include "stream.h"
 #include "tree.h"
 
 enum {
@@ -41,6 +43,20 @@ static _Noreturn void refuse(const char *why, uint8_t type) {
     end(EXIT_VIOLATION);
 }
 
+/* False when the frame breaks the protocol. */
+static bool open_call(const struct frame *frame) {
+    switch (frame->type) {
+    case HOST_EXEC: return exec_start(frame, environ);
+    case HOST_LISTEN: return listen_start(frame);
+    case HOST_CONNECT: return stream_connect(frame);
+    default: return files_start(frame);
+    }
+}
+
+static bool was_used(uint32_t id) {
+    return id < GUEST_IDS ? id <= last_id : stream_given(id);
+}
+
 static void serve_frame(const struct frame *frame) {
     bool fine = true;
     if (frame->type == HOST_KILL_ALL) {
@@ -48,15 +64,17 @@ static void serve_frame(const struct frame *frame) {
         return;
     }
     if (frame_opens(frame->type)) {
-        if (frame->id <= last_id) refuse("id was used before, frame type", frame->type);
+        if (frame->id <= last_id || frame->id >= GUEST_IDS) refuse("id is not a new one, frame type", frame->type);
         last_id = frame->id;
-        fine = frame->type == HOST_EXEC ? exec_start(frame, environ) : files_start(frame);
-    } else if (frame->id > last_id) {
+        fine = open_call(frame);
+    } else if (!was_used(frame->id)) {
         refuse("id was never used, frame type", frame->type);
     } else if (exec_known(frame->id)) {
         fine = exec_frame(frame);
     } else if (files_known(frame->id)) {
         fine = files_frame(frame);
+    } else if (stream_known(frame->id)) {
+        fine = stream_frame(frame);
     }
     /* A frame about a call that is over crossed its last answer on the way and means nothing any more. */
     if (!fine) refuse("frame breaks the protocol, type", frame->type);
@@ -150,6 +168,12 @@ static void say_hello(void) {
     out_control(GUEST_HELLO, 0, payload, sizeof payload);
 }
 
+/* When somebody next has work that no event announces, in ms; -1 for never. */
+static int tick(void) {
+    int exec = exec_tick(), listen = listen_tick();
+    return exec < 0 || (listen >= 0 && listen < exec) ? listen : exec;
+}
+
 /* Asks the kernel for what this state of the output can use. */
 static void watch(void) {
     static uint32_t input_events = EPOLLIN | EPOLLRDHUP, output_events;
@@ -168,7 +192,7 @@ int main(int argc, char **argv) {
         if (!out_flush()) end(0);
         serve_input();
         bool more = files_work(files_first);
-        int wait = exec_tick();
+        int wait = tick();
         bool held = !out_idle();
         if (!out_flush()) end(0);
         /* Room that came only now wakes nobody: whoever found none a moment ago is asked once more. */

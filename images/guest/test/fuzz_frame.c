@@ -65,7 +65,8 @@ static size_t compose(uint8_t *bytes) {
             uint8_t type;
             uint8_t length;
         } kinds[] = {{HOST_DATA, 40}, {HOST_END, 0}, {HOST_CREDIT, 4}, {HOST_SIGNAL, 1}, {HOST_KILL_ALL, 0},
-                     {HOST_GET, 20},  {HOST_PUT, 9}, {HOST_RENAME, 6}, {HOST_RESIZE, 4}, {HOST_CANCEL, 0}};
+                     {HOST_GET, 20},  {HOST_PUT, 9}, {HOST_RENAME, 6}, {HOST_RESIZE, 4}, {HOST_CANCEL, 0},
+                     {HOST_LISTEN, 8}, {HOST_CONNECT, 6}, {HOST_CLOSE, 1}};
         uint32_t kind = random_below(sizeof kinds / sizeof *kinds);
         length = add_frame(bytes, length, kinds[kind].type, any, kinds[kind].length);
     }

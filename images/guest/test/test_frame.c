@@ -33,13 +33,19 @@ static void lengths_are_bounded_by_type(void) {
     CHECK(parse(HOST_END, 1, 1, HEADER_BYTES, &frame) == FRAME_BAD);
     CHECK(parse(HOST_CREDIT, 1, 3, HEADER_BYTES, &frame) == FRAME_BAD);
     CHECK(parse(HOST_STAT, 1, 0xffffffff, HEADER_BYTES, &frame) == FRAME_BAD);
+    CHECK(parse(HOST_LISTEN, 1, 4, HEADER_BYTES, &frame) == FRAME_BAD);
+    CHECK(parse(HOST_LISTEN, 1, 4 + 2 * MAX_PORTS, HEADER_BYTES, &frame) == FRAME_PARTIAL);
+    CHECK(parse(HOST_LISTEN, 1, 6 + 2 * MAX_PORTS, HEADER_BYTES, &frame) == FRAME_BAD);
+    CHECK(parse(HOST_CONNECT, 1, 8, HEADER_BYTES, &frame) == FRAME_BAD);
+    CHECK(parse(HOST_CLOSE, GUEST_IDS, 0, HEADER_BYTES, &frame) == FRAME_BAD);
+    CHECK(parse(HOST_CLOSE, GUEST_IDS, 1, HEADER_BYTES, &frame) == FRAME_PARTIAL);
 }
 
 static void types_and_ids(void) {
     struct frame frame;
     for (int type = 0; type < 256; type++) {
         enum frame_result result = parse((uint8_t)type, 1, 4, HEADER_BYTES, &frame);
-        bool known = (type >= HOST_EXEC && type <= HOST_CANCEL) || (type >= HOST_PUT && type <= HOST_RENAME);
+        bool known = (type >= HOST_EXEC && type <= HOST_CLOSE) || (type >= HOST_PUT && type <= HOST_CONNECT);
         if (!known) CHECK(result == FRAME_BAD);
         CHECK(!frame_opens((uint8_t)type) || known);
     }
@@ -47,6 +53,7 @@ static void types_and_ids(void) {
     CHECK(parse(HOST_KILL_ALL, 0, 0, HEADER_BYTES, &frame) == FRAME_WHOLE);
     CHECK(parse(HOST_END, 0, 0, HEADER_BYTES, &frame) == FRAME_BAD);
     CHECK(frame_opens(HOST_EXEC) && frame_opens(HOST_STAT) && !frame_opens(HOST_DATA));
+    CHECK(frame_opens(HOST_LISTEN) && frame_opens(HOST_CONNECT) && !frame_opens(HOST_CLOSE));
 }
 
 static void cursor_never_runs_over(void) {

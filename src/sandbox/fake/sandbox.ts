@@ -1,14 +1,26 @@
 /** A sandbox that is nothing but memory: same contract, no engine and no process. */
+import type { Duplex } from "node:stream";
 import { deferred } from "../../async/index.ts";
 import { SallyportError } from "../../errors.ts";
-import type { Exec, ExecSpec, Guest, Sandbox, SandboxEnd, SandboxInfo, SandboxStats } from "../contract.ts";
+import type {
+  Exec,
+  ExecSpec,
+  Guest,
+  GuestSocket,
+  Sandbox,
+  SandboxEnd,
+  SandboxInfo,
+  SandboxStats,
+} from "../contract.ts";
 import type { Profile } from "../profile/index.ts";
 import { FakeExec } from "./exec.ts";
 import { FakeFiles } from "./files.ts";
+import { FakeLoopback } from "./loopback.ts";
 import { programs } from "./programs.ts";
 
 class FakeGuest implements Guest {
   readonly files = new FakeFiles();
+  readonly loopback = new FakeLoopback();
   readonly #closed = deferred<Error | undefined>();
   readonly #execs = new Set<FakeExec>();
   readonly #onClose: () => void;
@@ -44,6 +56,14 @@ class FakeGuest implements Guest {
     return exec;
   }
 
+  listen(ports: readonly number[], onConnection: (socket: GuestSocket) => void): Promise<void> {
+    return this.loopback.listen(ports, onConnection);
+  }
+
+  connect(port: number): Promise<GuestSocket> {
+    return this.loopback.connect(port);
+  }
+
   killAll(): void {
     for (const exec of this.#execs) exec.killTree();
   }
@@ -52,6 +72,7 @@ class FakeGuest implements Guest {
     if (this.#closed.settled) return;
     this.#closed.resolve(undefined);
     for (const exec of this.#execs) exec.lose();
+    this.loopback.end(new SallyportError("sandbox_lost", "loopback: the sandbox is gone"));
     this.#onClose();
   }
 }
@@ -83,6 +104,19 @@ export class FakeSandbox implements Sandbox {
 
   get ended(): Promise<SandboxEnd> {
     return this.#ended.promise;
+  }
+
+  /**
+   * Plays a program inside that connects to `port` of its loopback, and gives the program's end of the connection. Throws
+   * `upstream_unreachable` while the host does not listen there.
+   */
+  dial(port: number): Duplex {
+    return this.#guest.loopback.dial(port);
+  }
+
+  /** Plays a program inside that listens at `port` until the result is disposed; it gets its end of each connection. */
+  serve(port: number, onConnection: (socket: Duplex) => void): Disposable {
+    return this.#guest.loopback.serve(port, onConnection);
   }
 
   async stats(): Promise<SandboxStats> {

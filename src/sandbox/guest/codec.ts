@@ -10,6 +10,10 @@ export const maxPayloadBytes = 64 * 1024;
 export const maxExecBytes = 1024 * 1024;
 /** Bytes the host may have on the way to one exec or put */
 export const inputWindowBytes = 256 * 1024;
+/** The same for one stream, in each direction */
+export const streamWindowBytes = 128 * 1024;
+/** Ids from here on are given by the guest, to the connections it accepts */
+export const firstGuestId = 0x8000_0000;
 /** What a data frame costs of its window beyond its payload, so that tiny frames cannot pile up */
 export const frameCostBytes = 256;
 
@@ -23,6 +27,7 @@ export const hostFrames = {
   killTree: 0x07,
   killAll: 0x08,
   cancel: 0x09,
+  close: 0x0a,
   put: 0x10,
   get: 0x11,
   stat: 0x12,
@@ -30,6 +35,8 @@ export const hostFrames = {
   mkdir: 0x14,
   remove: 0x15,
   rename: 0x16,
+  listen: 0x17,
+  connect: 0x18,
 } as const;
 
 export const guestFrames = {
@@ -44,6 +51,10 @@ export const guestFrames = {
   data: 0x89,
   done: 0x8a,
   failed: 0x8b,
+  accepted: 0x8c,
+  connected: 0x8d,
+  end: 0x8e,
+  closed: 0x8f,
 } as const;
 
 interface Bounds {
@@ -67,6 +78,10 @@ const guestBounds: ReadonlyMap<number, Bounds> = new Map([
   [guestFrames.data, someData],
   [guestFrames.done, { min: 0, max: 21 }],
   [guestFrames.failed, exactly(5)],
+  [guestFrames.accepted, exactly(2)],
+  [guestFrames.connected, exactly(0)],
+  [guestFrames.end, exactly(0)],
+  [guestFrames.closed, exactly(4)],
 ]);
 
 export interface Frame {

@@ -1,15 +1,26 @@
 import { deferred, Notifier } from "../../async/index.ts";
 import { SallyportError } from "../../errors.ts";
 import type { GuestLink } from "../contract.ts";
-import { encodeFrame, FrameDecoder, guestFrames, protocolVersion, violation, type Frame } from "./codec.ts";
+import {
+  encodeFrame,
+  firstGuestId,
+  FrameDecoder,
+  guestFrames,
+  protocolVersion,
+  violation,
+  type Frame,
+} from "./codec.ts";
 
-/** One call under way: an exec or a file call. */
+/** One call under way: an exec, a file call or a stream. */
 export interface Call {
   /** Takes a frame about this call and says whether it was the last one; throws `guest_violation`. */
   receive(frame: Frame): "open" | "over";
   /** The conversation ended first. */
   fail(error: SallyportError): void;
 }
+
+/** Makes the call for a connection that the guest accepted at `port`; throws `guest_violation`. */
+export type Accept = (id: number, port: number) => Call;
 
 /** The framed conversation over one link: who is asked what under which id, and how it ends. */
 export class GuestConnection {
@@ -19,6 +30,8 @@ export class GuestConnection {
   readonly #closed = deferred<Error | undefined>();
   readonly #drained = new Notifier();
   #lastId = 0;
+  #accept: Accept | undefined;
+  #lastGuestId = firstGuestId - 1;
   #end: SallyportError | undefined;
 
   constructor(link: GuestLink) {
@@ -57,14 +70,24 @@ export class GuestConnection {
     return this.#lastId;
   }
 
+  /** Who takes the connections the guest accepts; until somebody does they are a breach. */
+  onAccepted(accept: Accept): void {
+    this.#accept = accept;
+  }
+
   /** Says something; nothing happens once the conversation is over. */
   send(type: number, id: number, payload?: Uint8Array): void {
     if (this.#end === undefined) this.#link.stream.write(encodeFrame(type, id, payload));
   }
 
+  /** True while the link takes no more */
+  get full(): boolean {
+    return this.#link.stream.writableNeedDrain;
+  }
+
   /** Resolves when the link takes more, so that bulk data never piles up before control frames. */
   async writable(): Promise<void> {
-    while (this.#end === undefined && this.#link.stream.writableNeedDrain) await this.#drained.wait();
+    while (this.#end === undefined && this.full) await this.#drained.wait();
   }
 
   close(): void {
@@ -77,10 +100,21 @@ export class GuestConnection {
       this.#greet(frame);
       return;
     }
-    const call = this.#calls.get(frame.id);
     if (!this.#hello.settled) throw violation("it spoke before its hello");
+    if (frame.type === guestFrames.accepted) {
+      this.#adopt(frame);
+      return;
+    }
+    const call = this.#calls.get(frame.id);
     if (call === undefined) throw violation(`frame of type ${frame.type} for an id that is not in use`);
     if (call.receive(frame) === "over") this.#calls.delete(frame.id);
+  }
+
+  #adopt({ id, payload }: Frame): void {
+    if (this.#accept === undefined) throw violation("a connection nobody listens for");
+    if (id <= this.#lastGuestId) throw violation(`a connection under id ${id}`);
+    this.#lastGuestId = id;
+    this.#calls.set(id, this.#accept(id, payload.readUInt16BE(0)));
   }
 
   #greet(frame: Frame): void {

@@ -23,10 +23,17 @@ const errnoNames: Readonly<Record<number, string>> = {
   27: "EFBIG",
   28: "ENOSPC",
   30: "EROFS",
+  32: "EPIPE",
   36: "ENAMETOOLONG",
   39: "ENOTEMPTY",
   40: "ELOOP",
   75: "EOVERFLOW",
+  97: "EAFNOSUPPORT",
+  98: "EADDRINUSE",
+  103: "ECONNABORTED",
+  104: "ECONNRESET",
+  110: "ETIMEDOUT",
+  111: "ECONNREFUSED",
   116: "ESTALE",
   122: "EDQUOT",
   125: "ECANCELED",
@@ -53,6 +60,8 @@ const reasons: Readonly<Record<string, string>> = {
   EOVERFLOW: "the folder holds too many entries",
   ENOEXEC: "it is not in a format the system can run",
   ECANCELED: "it was cancelled",
+  EADDRINUSE: "a program holds the port",
+  ECONNREFUSED: "nothing listens there",
 };
 
 const fullErrors = new Set([
@@ -112,5 +121,31 @@ export function startError(
   const code = name === "ENOENT" ? "command_not_found" : "command_not_executable";
   return new SallyportError(code, `${command}: ${describe(name)}`, {
     details: { field: "argv", errno: name },
+  });
+}
+
+/** The error of a `listen` that failed at `port`. */
+export function listenError(port: number, errno: number): SallyportError {
+  const name = errnoName(errno);
+  const full = name === "EADDRINUSE" || fullErrors.has(name);
+  const message = `port ${port} of the sandbox: ${describe(name)}`;
+  return new SallyportError(full ? "capacity_exhausted" : "internal", message, {
+    details: { port, errno: name },
+  });
+}
+
+/** The error of a `connect` that failed. */
+export function connectError(port: number, errno: number): SallyportError {
+  const name = errnoName(errno);
+  const code = fullErrors.has(name) ? "capacity_exhausted" : "upstream_unreachable";
+  return new SallyportError(code, `port ${port} of the sandbox: ${describe(name)}`, {
+    details: { port, errno: name },
+  });
+}
+
+/** What a socket is destroyed with when the program resets its end. */
+export function resetError(port: number, errno: number): SallyportError {
+  return new SallyportError("stream_reset", `port ${port} of the sandbox: the program reset the connection`, {
+    details: { port, errno: errnoName(errno) },
   });
 }

@@ -1,9 +1,10 @@
 import { abortable, withDeadline } from "../../async/index.ts";
-import type { Exec, ExecSpec, Guest, GuestLink } from "../contract.ts";
+import type { Exec, ExecSpec, Guest, GuestLink, GuestSocket } from "../contract.ts";
 import { hostFrames } from "./codec.ts";
 import { GuestConnection } from "./connection.ts";
 import { startExec } from "./exec.ts";
 import { RemoteFiles } from "./files.ts";
+import { RemoteNet } from "./net.ts";
 
 export { encodeFrame, FrameDecoder, guestFrames, hostFrames, type Frame } from "./codec.ts";
 
@@ -33,9 +34,11 @@ export async function connectGuest(link: GuestLink, options: ConnectOptions = {}
 class RemoteGuest implements Guest {
   readonly files: RemoteFiles;
   readonly #connection: GuestConnection;
+  readonly #net: RemoteNet;
 
   constructor(connection: GuestConnection) {
     this.#connection = connection;
+    this.#net = new RemoteNet(connection);
     this.files = new RemoteFiles(connection);
   }
 
@@ -45,6 +48,14 @@ class RemoteGuest implements Guest {
 
   async exec(spec: ExecSpec): Promise<Exec> {
     return await startExec(this.#connection, spec);
+  }
+
+  listen(ports: readonly number[], onConnection: (socket: GuestSocket) => void): Promise<void> {
+    return this.#net.listen(ports, onConnection);
+  }
+
+  connect(port: number): Promise<GuestSocket> {
+    return this.#net.connect(port);
   }
 
   killAll(): void {

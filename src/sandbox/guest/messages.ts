@@ -5,6 +5,7 @@ import { maxExecBytes, violation } from "./codec.ts";
 
 const maxArgs = 16_384;
 const maxEnv = 4_096;
+const maxPorts = 16;
 const maxPathBytes = 4_096;
 const flags = { stdinPipe: 1, tty: 2 };
 /** type u8, mode u32, size u64, mtime i64 */
@@ -77,6 +78,21 @@ export function encodePath(path: string): Buffer {
     });
   }
   return bytes;
+}
+
+/** credit u32, then each port u16 */
+export function encodePorts(ports: readonly number[], creditBytes: number): Buffer {
+  if (ports.length > maxPorts) throw invalid("ports", `more than ${maxPorts}`);
+  const payload = Buffer.alloc(4 + 2 * ports.length);
+  payload.writeUInt32BE(creditBytes, 0);
+  ports.forEach((port, index) => payload.writeUInt16BE(checkPort(port), 4 + 2 * index));
+  return payload;
+}
+
+/** Passes a port through; throws `request_invalid`. */
+export function checkPort(port: number): number {
+  if (Number.isInteger(port) && port > 0 && port <= 0xffff) return port;
+  throw invalid("port", `${port} is no port`);
 }
 
 export function u32(value: number): Buffer {
