@@ -16,3 +16,4 @@ export {
   type WorkerSettings,
 } from "./roles.ts";
 export { readSecretFile } from "./secret-file.ts";
+export { readCredential, readTunnelFile, type TunnelFileOptions } from "./tunnel-file/index.ts";

@@ -28,7 +28,7 @@ export interface RouteSettings {
 /** A parsed tunnel file (keys, defaults and error texts as documented for `config.yaml`). Frozen. */
 export interface TunnelConfig {
   readonly file: string;
-  /** The plaintext WebSocket listener of the stand-alone proxy; null where the file has none */
+  /** The plaintext WebSocket listener of the stand-alone proxy, an empty host meaning every interface; null where the file has none */
   readonly listen: { readonly host: string; readonly port: number } | null;
   readonly logLevel: "debug" | "info" | "warn" | "error";
   readonly shutdownTimeoutMs: number;

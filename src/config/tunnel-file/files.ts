@@ -1,0 +1,40 @@
+/** Files that a tunnel file names: they must be there and readable before anything starts. */
+import { readFileSync } from "node:fs";
+import { dirname, resolve } from "node:path";
+import type { YamlValue } from "./yaml.ts";
+
+/** Why `path` cannot be opened, in the words the documentation has for it. */
+export function openFailure(path: string, error: unknown): string {
+  const { code, message } = error as NodeJS.ErrnoException;
+  const known: Record<string, string> = {
+    EACCES: "permission denied",
+    ENOENT: "no such file or directory",
+    EISDIR: "is a directory",
+  };
+  return `open ${path}: ${known[code ?? ""] ?? code ?? message}`;
+}
+
+/** The path, relative ones from the tunnel file's folder, of a file that can be read. */
+export function readablePath(value: YamlValue): string {
+  return readNamed(value).path;
+}
+
+/** The path of a file with at least one PEM certificate. */
+export function certificatePath(value: YamlValue): string {
+  const { path, text } = readNamed(value);
+  if (text.includes("-----BEGIN CERTIFICATE-----")) return path;
+  throw value.fault(`${path} holds no certificate`, "name a file with PEM certificates");
+}
+
+export function pathFrom(value: YamlValue): string {
+  return resolve(dirname(value.place.file), value.text());
+}
+
+function readNamed(value: YamlValue): { path: string; text: string } {
+  const path = pathFrom(value);
+  try {
+    return { path, text: readFileSync(path, "utf8") };
+  } catch (error) {
+    throw value.fault(openFailure(path, error), "name a file this process can read");
+  }
+}
