@@ -8,6 +8,8 @@ export interface ToolCall {
   readonly rpcId: string | number | null;
   /** The arguments as they stand in the body; empty where there are none */
   readonly arguments: Uint8Array;
+  /** Id of the HTTP request that carried it, as in `HttpRequest` */
+  readonly requestId: string;
 }
 
 export type ToolVerdict =
@@ -16,14 +18,30 @@ export type ToolVerdict =
 /** How a call that was sent came out. `unknown`: it may or may not have been carried out. */
 export type CallOutcome = "answered" | "tool_error" | "rpc_error" | "failed" | "unknown";
 
-/** The rule for one grant: `tools/list` is filtered by the same `allows` as `tools/call`. */
+export interface CallEnd {
+  readonly verdict: ToolVerdict;
+  /** Null where it was never sent */
+  readonly outcome: CallOutcome | null;
+  readonly ms: number;
+}
+
+/** Which part of the upstream's tools a list is. */
+export interface ListPage {
+  /** False also where the request of the list is not known, as in a resumed stream */
+  readonly first: boolean;
+  readonly last: boolean;
+}
+
+/** The rule for one grant: `tools/list` is filtered by the same `tools` as `tools/call`. */
 export interface ToolRule {
-  /** Which tools may be seen and called; null: every one */
+  /** Which tools may be seen and called, compared exactly; null: every one */
   readonly tools: ReadonlySet<string> | null;
+  /** Refuse what cannot be read for certain, because calls are counted; a rule with `tools` always does */
+  readonly strict?: boolean;
   /** Asked once for each call of an allowed tool, before it is sent: counts and rates. */
   admit(call: ToolCall): ToolVerdict;
   /** Told of every call once, also of one that was denied (`verdict`), with how it came out where it was sent. */
-  ended(call: ToolCall, end: { verdict: ToolVerdict; outcome: CallOutcome | null; ms: number }): void;
-  /** Asked for each whole tool list of the upstream before it is filtered, for pinning. */
-  listed(tools: readonly unknown[]): ToolVerdict;
+  ended(call: ToolCall, end: CallEnd): void;
+  /** Asked for each tool list of the upstream before it is filtered, page by page, for pinning. */
+  listed(tools: readonly unknown[], page: ListPage): ToolVerdict;
 }

@@ -1,0 +1,55 @@
+import { Readable } from "node:stream";
+import { SallyportError } from "../../errors.ts";
+
+export interface Collected {
+  readonly bytes: Buffer;
+  /** False where there is more than the limit; the source stands still then */
+  readonly whole: boolean;
+}
+
+/** Reads `source` up to its end or until it is longer than `limit`. Rejects when it breaks. */
+export function collect(source: Readable, limit: number): Promise<Collected> {
+  return new Promise((resolve, reject) => {
+    const chunks: Buffer[] = [];
+    let length = 0;
+    const settle = (finish: () => void): void => {
+      source.off("data", data).off("end", end).off("error", fail).off("close", close);
+      finish();
+    };
+    const bytes = (): Buffer =>
+      chunks.length === 1 && chunks[0] ? chunks[0] : Buffer.concat(chunks, length);
+    const data = (chunk: Buffer): void => {
+      chunks.push(chunk);
+      length += chunk.length;
+      if (length <= limit) return;
+      source.pause();
+      settle(() => resolve({ bytes: bytes(), whole: false }));
+    };
+    const end = (): void => settle(() => resolve({ bytes: bytes(), whole: true }));
+    const fail = (error: unknown): void => settle(() => reject(SallyportError.from(error, "stream_reset")));
+    const close = (): void => fail(new SallyportError("stream_reset", "the body broke off"));
+    source.on("data", data).on("end", end).on("error", fail).on("close", close);
+    if (source.errored) fail(source.errored);
+    else if (source.destroyed || source.readableEnded) close();
+  });
+}
+
+export function bodyOf(bytes: Uint8Array): Readable {
+  return new Readable({
+    read() {
+      this.push(bytes);
+      this.push(null);
+    },
+  });
+}
+
+/** What was collected, and whatever else `rest` brings. */
+export function continued(bytes: Buffer, rest: Readable): Readable {
+  return Readable.from(
+    (async function* () {
+      yield bytes;
+      yield* rest;
+    })(),
+    { objectMode: false },
+  );
+}

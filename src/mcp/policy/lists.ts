@@ -1,0 +1,92 @@
+/** Tool lists in what an upstream sends: found, shown to the rule, and cut down to what the rule allows. */
+import type { ListPage, ToolRule, ToolVerdict } from "../contract.ts";
+import { ambiguity, elements, isObject, members, type Span } from "./json.ts";
+
+export interface Edit extends Span {
+  readonly text: string;
+}
+
+/** A message of the upstream and where it begins. */
+export interface Placed {
+  readonly text: string;
+  readonly at: number;
+  readonly message: Record<string, unknown>;
+}
+
+/** Cheap, and never false for text that holds a tool list: the key is written plainly or with an escape. */
+export function mayHoldTools(text: string): boolean {
+  return text.includes('"tools"') || text.includes("\\u");
+}
+
+/** What is cut out of a message so that it lists allowed tools only, or why none of it may be passed on. */
+export function listEdits(
+  placed: Placed,
+  rule: ToolRule,
+  page: Omit<ListPage, "last"> | undefined,
+): readonly Edit[] | (ToolVerdict & { allow: false }) {
+  const paths = listPaths(placed.message, page !== undefined);
+  if (paths.length === 0) return [];
+  const fault = ambiguity(placed.text);
+  if (fault !== null) {
+    return { allow: false, code: "mcp_invalid", reason: `the upstream's tool list is ambiguous: ${fault}` };
+  }
+  const verdict = show(placed.message, rule, page?.first ?? false);
+  if (!verdict.allow) return verdict;
+  if (rule.tools === null) return [];
+  return paths.flatMap((path) => cuts(placed, path, rule.tools ?? new Set()));
+}
+
+function show(message: Record<string, unknown>, rule: ToolRule, first: boolean): ToolVerdict {
+  const result = message["result"];
+  if (!isObject(result) || !Array.isArray(result["tools"])) return { allow: true };
+  return rule.listed(result["tools"], { first, last: (result["nextCursor"] ?? null) === null });
+}
+
+/**
+ * `result.tools` of a list, one level deeper as in `server/discover`, and `tools` of a document that is no message. The result of a
+ * tool call has `content` and is the tool's own.
+ */
+function listPaths(message: Record<string, unknown>, asked: boolean): (readonly string[])[] {
+  const paths: (readonly string[])[] = [];
+  if (Array.isArray(message["tools"])) paths.push(["tools"]);
+  const result = message["result"];
+  if (!isObject(result) || (!asked && Array.isArray(result["content"]))) return paths;
+  if (Array.isArray(result["tools"])) paths.push(["result", "tools"]);
+  for (const [key, value] of Object.entries(result)) {
+    if (isObject(value) && Array.isArray(value["tools"])) paths.push(["result", key, "tools"]);
+  }
+  return paths;
+}
+
+/** The spans of tools that are not allowed, each with one comma. What stays, stays as it was written. */
+function cuts(placed: Placed, path: readonly string[], allowed: ReadonlySet<string>): Edit[] {
+  let at = placed.at;
+  let value: unknown = placed.message;
+  for (const key of path) {
+    at = members(placed.text, at).get(key)?.from ?? at;
+    value = isObject(value) ? value[key] : undefined;
+  }
+  const tools = value as readonly unknown[];
+  const spans = elements(placed.text, at);
+  const kept = spans.filter((_, index) => isAllowed(tools[index], allowed));
+  if (kept.length === spans.length) return [];
+  const [first, last] = [spans[0], spans.at(-1)];
+  if (first === undefined || last === undefined) return [];
+  const text = kept.map(({ from, to }) => placed.text.slice(from, to)).join(",");
+  return [{ from: first.from, to: last.to, text }];
+}
+
+function isAllowed(tool: unknown, allowed: ReadonlySet<string>): boolean {
+  return isObject(tool) && typeof tool["name"] === "string" && allowed.has(tool["name"]);
+}
+
+/** Applies edits that do not overlap. */
+export function edited(text: string, edits: readonly Edit[]): string {
+  let result = "";
+  let at = 0;
+  for (const edit of [...edits].sort((a, b) => a.from - b.from)) {
+    result += text.slice(at, edit.from) + edit.text;
+    at = edit.to;
+  }
+  return result + text.slice(at);
+}

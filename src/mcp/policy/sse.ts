@@ -1,0 +1,98 @@
+/**
+ * `text/event-stream` cut into whole events whose bytes stay as they came.
+ * https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-interpretation
+ */
+const lineFeed = 0x0a;
+const carriageReturn = 0x0d;
+
+export class EventSplitter {
+  #pending: Buffer[] = [];
+  #size = 0;
+  #lineIsEmpty = true;
+  #afterReturn = false;
+
+  /** Bytes of the event that is not whole yet */
+  get size(): number {
+    return this.#size;
+  }
+
+  /**
+   * Pieces that `bytes` completed, which are together what came in: whole events up to and with their blank line, and a line feed
+   * alone where it came apart from its carriage return.
+   */
+  push(bytes: Buffer): Buffer[] {
+    const pieces: Buffer[] = [];
+    let from = 0;
+    for (let at = 0; at < bytes.length; at += 1) {
+      const code = bytes[at];
+      if (code === lineFeed && this.#afterReturn) {
+        this.#afterReturn = false;
+        if (at === 0 && this.#size === 0) pieces.push(bytes.subarray(0, (from = 1)));
+        continue;
+      }
+      this.#afterReturn = code === carriageReturn;
+      if (code !== lineFeed && code !== carriageReturn) {
+        this.#lineIsEmpty = false;
+        continue;
+      }
+      if (!this.#lineIsEmpty) {
+        this.#lineIsEmpty = true;
+        continue;
+      }
+      const paired = this.#afterReturn && bytes[at + 1] === lineFeed;
+      if (paired) this.#afterReturn = false;
+      at += paired ? 1 : 0;
+      pieces.push(this.#take(bytes.subarray(from, at + 1)));
+      from = at + 1;
+    }
+    if (from < bytes.length) this.#keep(bytes.subarray(from));
+    return pieces;
+  }
+
+  /** What stands behind the last whole event; undefined when nothing does. */
+  rest(): Buffer | undefined {
+    return this.#size === 0 ? undefined : this.#take(Buffer.alloc(0));
+  }
+
+  #keep(bytes: Buffer): void {
+    this.#pending.push(bytes);
+    this.#size += bytes.length;
+  }
+
+  #take(tail: Buffer): Buffer {
+    const whole = this.#size === 0 ? tail : Buffer.concat([...this.#pending, tail]);
+    this.#pending = [];
+    this.#size = 0;
+    return whole;
+  }
+}
+
+export interface EventLines {
+  /** Lines other than data, in their order */
+  readonly others: readonly string[];
+  /** Undefined where the event has none, and so is not dispatched */
+  readonly data: string | undefined;
+  readonly hasId: boolean;
+}
+
+/** Reads one whole event. */
+export function readEvent(bytes: Buffer): EventLines {
+  const others: string[] = [];
+  const data: string[] = [];
+  for (const line of bytes
+    .toString("utf8")
+    .replace(/^\uFEFF/, "")
+    .split(/\r\n|\r|\n/)) {
+    if (line === "") continue;
+    const match = /^data(?:: ?(.*))?$/s.exec(line);
+    if (match === null) others.push(line);
+    else data.push(match[1] ?? "");
+  }
+  const hasId = others.some((line) => /^id(?::|$)/.test(line));
+  return { others, data: data.length === 0 ? undefined : data.join("\n"), hasId };
+}
+
+export function writeEvent(others: readonly string[], data: string): Buffer {
+  const lines = [...others, ...data.split("\n").map((line) => `data: ${line}`)];
+  return Buffer.from(`${lines.join("\n")}\n\n`);
+}
