@@ -4,3 +4,5 @@ export { ChannelAcceptor, type ChannelAcceptorDeps, type ChannelAcceptorOptions 
 export { memoryChannelPair, type MemoryLink, type MemoryPair, type MemoryPairOptions } from "./memory.ts";
 export { hubDialect, workerDialect, type HubChannel, type WorkerChannel } from "./dialects.ts";
 export { defaultKeepalive, type KeepaliveOptions } from "./keepalive.ts";
+export { ByteStreams, reasonOf, Taken, type ByteChannel, type BytePair } from "./byte-streams.ts";
+export { byteDuplex } from "./byte-duplex.ts";

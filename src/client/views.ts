@@ -81,7 +81,19 @@ export type ProfileView = z.output<typeof profileViewSchema>;
 export const profilesSchema = z.object({ profiles: z.array(profileViewSchema) });
 
 /** A host that jobs may name in `mcp`. */
-export const routeViewSchema = z.looseObject({ host: z.string() });
+export const routeViewSchema = z.looseObject({
+  host: z.string(),
+  /** what a job may name instead */
+  name: z.string().nullable(),
+  state: z.enum(["up", "down", "unknown"]),
+  /** how many offer it */
+  connectors: count,
+  /** what failed and why, where it is down */
+  layer: z.string().nullable(),
+  reason: z.string().nullable(),
+  /** when it was last looked at */
+  checkedAt: z.string().nullable(),
+});
 export type RouteView = z.output<typeof routeViewSchema>;
 export const routesSchema = z.object({ routes: z.array(routeViewSchema) });
 

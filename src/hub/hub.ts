@@ -15,7 +15,7 @@ import type { Identity } from "./auth/keys.ts";
 import { checkNames, type OwnNames } from "./auth/origin.ts";
 import type { HubContext } from "./connections/context.ts";
 import { WorkerRegistry } from "./connections/registry.ts";
-import { serveWorker } from "./connections/serve.ts";
+import { serveChannel } from "./connections/serve.ts";
 import { dispatchLoop } from "./dispatch/dispatcher.ts";
 import { Wake } from "./dispatch/wake.ts";
 import { expiryLoop } from "./expiry.ts";
@@ -25,6 +25,7 @@ import { HubMetrics } from "./metrics.ts";
 import { defaultRetentionMs, intervalsWith, type HubOptions } from "./options.ts";
 import { Tasks } from "./tasks.ts";
 import { timedStore } from "./timed-store.ts";
+import { TunnelHub } from "./tunnel/tunnel-hub.ts";
 
 export interface HubDeps {
   /** stays the caller's to dispose, after the hub */
@@ -76,6 +77,8 @@ function makeContext(deps: HubDeps, options: HubOptions): HubContext {
     store,
     live: new LiveJobs({ jobs: store.jobs }),
     registry: new WorkerRegistry(),
+    tunnel: new TunnelHub({ metrics: metrics.tunnel, log }),
+    connectors: new Map(),
     wake: new Wake((reason) => metrics.wakes.inc({ reason })),
     metrics,
     tasks: new Tasks({ log }),
@@ -137,7 +140,7 @@ class RunningHub implements Hub {
       dialect: hubDialect,
       log,
       authorize: (request) => this.#authorize(request, deps.keys, names),
-      onChannel: (channel) => this.#serve(channel),
+      onChannel: (channel, identity) => this.#serve(channel, identity),
     });
     const retentionMs = options.retentionMs ?? defaultRetentionMs;
     tasks.start("dispatch", () => dispatchLoop(this.#context, this.#stopped.signal));
@@ -182,18 +185,18 @@ class RunningHub implements Hub {
   async #authorize(request: IncomingMessage, keys: KeyRing, names: OwnNames): Promise<Identity> {
     checkNames({ host: request.headers.host, origin: request.headers.origin }, names);
     const identity = await authenticate(keys, request.headers);
-    requireScope(identity, "worker");
+    requireScope(identity, "worker", "connector");
     if (this.#leaving.signal.aborted) {
-      throw new SallyportError("hub_draining", "this hub takes no more workers, it is about to stop");
+      throw new SallyportError("hub_draining", "this hub takes no more channels, it is about to stop");
     }
     return identity;
   }
 
-  #serve(channel: HubChannel): void {
+  #serve(channel: HubChannel, identity: Identity): void {
     this.#channels.add(channel);
-    this.#context.tasks.start("worker connection", async () => {
+    this.#context.tasks.start("channel", async () => {
       try {
-        await serveWorker(this.#context, channel);
+        await serveChannel(this.#context, channel, identity);
       } finally {
         this.#channels.delete(channel);
       }

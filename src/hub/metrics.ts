@@ -2,6 +2,7 @@
 import { monitorEventLoopDelay } from "node:perf_hooks";
 import { Counter, Gauge, Histogram, Registry } from "prom-client";
 import type { JobResult } from "../protocol/index.ts";
+import { TunnelMetrics } from "./tunnel/metrics.ts";
 
 /** seconds */
 const buckets = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30];
@@ -24,6 +25,7 @@ export class HubMetrics implements Disposable {
   readonly outputBytes: Counter;
   readonly wakes: Counter<"reason">;
   readonly storeSeconds: Histogram<"operation">;
+  readonly tunnel: TunnelMetrics;
   readonly #registry = new Registry();
   readonly #jobs: Counter<"state" | "reason">;
   readonly #dispatchSeconds: Histogram;
@@ -57,6 +59,7 @@ export class HubMetrics implements Disposable {
     this.#held = this.#gauge("held_jobs", "Jobs held by connected workers");
     this.#watched = this.#gauge("watched_jobs", "Jobs with readers, or whose log comes in");
     this.#loopLag = this.#gauge("event_loop_lag_seconds", "Event loop delay since the last look", "quantile");
+    this.tunnel = new TunnelMetrics(this.#registry);
     this.#lag.enable();
   }
 

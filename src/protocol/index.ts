@@ -52,6 +52,13 @@ export {
   type WorkerMessage,
   type WorkerStream,
 } from "./messages.ts";
+export {
+  type OfferedRoute,
+  type Route,
+  type RouteState,
+  type TunnelReply,
+  type TunnelStream,
+} from "./tunnel.ts";
 export { issuesToError } from "./issues.ts";
 export { leasesHash, sameLease } from "./leases.ts";
 export { resolveJob, type ResolvedJob } from "./resolve.ts";

@@ -25,6 +25,8 @@ export const limits = {
   labels: 32,
   artifacts: 100,
   mcpHosts: 32,
+  /** routes one process offers, or is told of */
+  routes: 4_096,
 } as const;
 
 /** Versions of the channel protocol this build speaks. */

@@ -1,6 +1,7 @@
-/** What is said on a channel between a worker and the hub: one union of messages and one of streams per direction. */
+/** What is said on a channel to the hub by a worker or a connector: one union of messages and one of streams per direction. */
 import { z } from "zod";
 import { attemptOutcomeSchema, jobSpecSchema, mcpGrant, sandboxPath, wireErrorSchema } from "./job.ts";
+import { knownRoutes, offeredRoutes, tunnelReplySchema, tunnelStreamSchema } from "./tunnel.ts";
 
 const id = z.string().min(1).max(128);
 const count = z.int().min(0);
@@ -76,9 +77,18 @@ export const workerMessageSchema = z.discriminatedUnion("type", [
     labels: z.record(z.string().max(64), z.string().max(64)),
     capacity,
     profiles: z.array(profileOfferSchema).max(1_024),
-    /** hostnames this process offers upstreams for */
-    routes: z.array(z.string().max(253)).max(4_096),
+    /** what this process has upstreams for */
+    routes: offeredRoutes,
     leases: z.array(heldLeaseSchema).max(10_000),
+  }),
+  z.object({
+    type: z.literal("connector.hello"),
+    protocol: z.object({ min: z.int(), max: z.int() }),
+    connectorId: id,
+    /** differs for every life of the connector process */
+    bootId: id,
+    version: z.string().max(64),
+    routes: offeredRoutes,
   }),
   z.object({ type: z.literal("offer.accept"), ...leaseRefSchema.shape }),
   z.object({
@@ -102,6 +112,8 @@ export const workerMessageSchema = z.discriminatedUnion("type", [
   /** the full list, in answer to `leases.request` */
   z.object({ type: z.literal("leases"), leases: z.array(heldLeaseSchema).max(10_000) }),
   z.object({ type: z.literal("profiles"), profiles: z.array(profileOfferSchema).max(1_024) }),
+  /** replaces what the hello, or the last of these, said */
+  z.object({ type: z.literal("routes"), routes: offeredRoutes }),
   z.object({ type: z.literal("draining"), held: count }),
 ]);
 export type WorkerMessage = z.output<typeof workerMessageSchema>;
@@ -123,6 +135,7 @@ export const hubMessageSchema = z.discriminatedUnion("type", [
     }),
     verdicts: z.array(verdictSchema).max(10_000),
   }),
+  z.object({ type: z.literal("connector.welcome"), protocol: z.int(), hubId: id, routes: knownRoutes }),
   z.object({
     type: z.literal("offer"),
     ...leaseRefSchema.shape,
@@ -149,6 +162,8 @@ export const hubMessageSchema = z.discriminatedUnion("type", [
   z.object({ type: z.literal("leases.request") }),
   /** answers `leases` */
   z.object({ type: z.literal("leases.verdicts"), verdicts: z.array(verdictSchema).max(10_000) }),
+  /** every route the hub knows, whoever offers it; replaces the list before it */
+  z.object({ type: z.literal("routes"), routes: knownRoutes }),
   /** asks the worker to drain */
   z.object({ type: z.literal("drain"), deadlineMs: count.nullable() }),
   /** the hub leaves at `deadlineMs` from now: connect anew before that */
@@ -160,6 +175,8 @@ export const workerStreamSchema = z.discriminatedUnion("kind", [
   /** log records from position `from` on; a grant means committed */
   z.object({ kind: z.literal("output"), ...leaseRefSchema.shape, from: count }),
   z.object({ kind: z.literal("artifact"), ...leaseRefSchema.shape, path: sandboxPath, size: count }),
+  tunnelStreamSchema,
+  tunnelReplySchema,
 ]);
 export type WorkerStream = z.output<typeof workerStreamSchema>;
 
@@ -168,5 +185,7 @@ export const hubStreamSchema = z.discriminatedUnion("kind", [
   z.object({ kind: z.literal("inputs"), ...leaseRefSchema.shape }),
   /** what clients post to the job's stdin, as it comes */
   z.object({ kind: z.literal("stdin"), ...leaseRefSchema.shape }),
+  tunnelStreamSchema,
+  tunnelReplySchema,
 ]);
 export type HubStream = z.output<typeof hubStreamSchema>;

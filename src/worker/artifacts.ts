@@ -4,7 +4,7 @@ import { isError, SallyportError } from "../errors.ts";
 import type { Artifact, LeaseRef } from "../protocol/index.ts";
 import type { GuestFiles } from "../sandbox/index.ts";
 import type { WorkerChannel } from "../channel/index.ts";
-import type { Uplink } from "./uplink.ts";
+import type { Uplink } from "../uplink/index.ts";
 
 export interface ArtifactOrder {
   ref: LeaseRef;

@@ -3,6 +3,7 @@ import type { WorkerChannel } from "../channel/index.ts";
 import type { Driver, Profile } from "../sandbox/index.ts";
 import type { Log } from "../log.ts";
 import type { SallyportError } from "../errors.ts";
+import type { TunnelEnd } from "../uplink/index.ts";
 import type { SandboxNetwork } from "./network.ts";
 import type { WorkerState } from "./states.ts";
 
@@ -14,6 +15,8 @@ export interface WorkerDeps {
   dial: (signal: AbortSignal) => Promise<WorkerChannel>;
   profiles: () => ReadonlyMap<string, Profile>;
   log: Log;
+  /** Its end of the tunnel, for routes it offers or sandboxes that use those of others; stays the caller's to dispose */
+  tunnel?: TunnelEnd | undefined;
 }
 
 export interface WorkerOptions {

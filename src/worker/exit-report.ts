@@ -1,7 +1,7 @@
 import { abortable, linkSignals, sleep } from "../async/index.ts";
 import type { AttemptOutcome, LeaseRef } from "../protocol/index.ts";
 import type { OutputStream } from "./output-stream.ts";
-import type { Uplink } from "./uplink.ts";
+import type { Uplink } from "../uplink/index.ts";
 
 /** What a job-runner knows; where its log ends and what of it is missing is known only once it is delivered. */
 export type Outcome = Omit<AttemptOutcome, "logEnd" | "missing">;

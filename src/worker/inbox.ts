@@ -9,7 +9,7 @@ import {
 } from "../protocol/index.ts";
 import type { IncomingStream } from "../channel/index.ts";
 import type { WorkerChannel } from "../channel/index.ts";
-import type { HubHandlers } from "./handshake.ts";
+import type { HubHandlers, TunnelEnd } from "../uplink/index.ts";
 import type { Heartbeat } from "./heartbeat.ts";
 import type { Lease, LeaseTable } from "./leases.ts";
 import type { Offers } from "./offers.ts";
@@ -18,6 +18,7 @@ export interface InboxDeps {
   leases: LeaseTable;
   offers: Offers;
   heartbeat: Heartbeat;
+  tunnel: TunnelEnd;
   drain: (deadlineMs: number | undefined) => void;
   goAway: () => void;
 }
@@ -79,6 +80,9 @@ export class Inbox implements HubHandlers {
         this.resume(this.#told, message.verdicts);
         this.#told = [];
         return;
+      case "routes":
+        this.#deps.tunnel.told(message.routes);
+        return;
       case "drain":
         this.#deps.drain(message.deadlineMs ?? undefined);
         return;
@@ -86,17 +90,23 @@ export class Inbox implements HubHandlers {
         this.#deps.goAway();
         return;
       case "welcome":
-        throw new SallyportError("protocol_violation", "a second welcome came");
+      case "connector.welcome":
+        throw new SallyportError("protocol_violation", `a second welcome came: ${message.type}`);
     }
   }
 
   stream(stream: IncomingStream<HubStream>): void {
-    const lease = this.#deps.leases.find(stream.meta);
-    if (lease === undefined) {
-      stream.reset(new SallyportError("lease_superseded", `lease ${stream.meta.lease} is not held here`));
+    const { meta } = stream;
+    if (meta.kind === "tunnel" || meta.kind === "tunnel.reply") {
+      this.#deps.tunnel.stream(this.#channel, stream);
       return;
     }
-    if (stream.meta.kind === "inputs") lease.inputs.offer(stream);
+    const lease = this.#deps.leases.find(meta);
+    if (lease === undefined) {
+      stream.reset(new SallyportError("lease_superseded", `lease ${meta.lease} is not held here`));
+      return;
+    }
+    if (meta.kind === "inputs") lease.inputs.offer(stream);
     else lease.stdin.offer(stream);
   }
 

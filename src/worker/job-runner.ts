@@ -18,7 +18,7 @@ import type { HeldSandbox, SandboxSource } from "./sandboxes.ts";
 import { startCommand } from "./start-command.ts";
 import { StdinText } from "./stdin-text.ts";
 import { stopError } from "./stop.ts";
-import type { Uplink } from "./uplink.ts";
+import type { Uplink } from "../uplink/index.ts";
 import { verdict, type EndVerdict, type Evidence } from "./verdict.ts";
 
 export interface RunnerDeps {

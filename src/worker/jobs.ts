@@ -5,7 +5,7 @@ import type { WorkerTimes } from "./contract.ts";
 import { reportExit, type Outcome } from "./exit-report.ts";
 import type { JobRunner } from "./job-runner.ts";
 import type { Lease } from "./leases.ts";
-import type { Uplink } from "./uplink.ts";
+import type { Uplink } from "../uplink/index.ts";
 
 export interface JobsDeps {
   runner: JobRunner;

@@ -1,11 +1,10 @@
 /** The worker itself: makes its parts, moves through its states, and decides when it is over. */
-import { deferred, deadlineSignal, linkSignals, sleep } from "../async/index.ts";
+import { abortable, deferred, deadlineSignal, linkSignals, sleep } from "../async/index.ts";
 import { SallyportError } from "../errors.ts";
 import { protocolVersions } from "../protocol/index.ts";
 import type { Log } from "../log.ts";
 import { Admission } from "./admission.ts";
 import { Calm } from "./calm.ts";
-import { Connection, type SaidHello } from "./connection.ts";
 import {
   defaultTimes,
   type Worker,
@@ -13,7 +12,6 @@ import {
   type WorkerOptions,
   type WorkerTimes,
 } from "./contract.ts";
-import type { HubHandlers, Hello, Welcome } from "./handshake.ts";
 import { Heartbeat } from "./heartbeat.ts";
 import { Inbox } from "./inbox.ts";
 import { JobRunner } from "./job-runner.ts";
@@ -26,9 +24,20 @@ import { Profiles } from "./profiles.ts";
 import { Reaper } from "./reaper.ts";
 import { ColdSandboxes } from "./sandboxes.ts";
 import { spoolOptions } from "./spool.ts";
+import { tellWhatHolds } from "./drain-log.ts";
 import { step, type WorkerState } from "./states.ts";
-import { Uplink } from "./uplink.ts";
+import {
+  Connection,
+  TunnelEnd,
+  Uplink,
+  type Greetings,
+  type HubHandlers,
+  type SaidHello,
+} from "../uplink/index.ts";
 import type { WorkerChannel } from "../channel/index.ts";
+
+type Hello = Greetings["worker"]["hello"];
+type Welcome = Greetings["worker"]["welcome"];
 
 export function createWorker(deps: WorkerDeps, options: WorkerOptions): Worker {
   return new DialOutWorker(deps, options);
@@ -45,7 +54,8 @@ class DialOutWorker implements Worker {
   readonly #heartbeat: Heartbeat;
   readonly #jobs: Jobs;
   readonly #offers: Offers;
-  readonly #connection: Connection;
+  readonly #connection: Connection<"worker">;
+  readonly #tunnel: TunnelEnd;
   readonly #reaper: Reaper;
   readonly #calm = new Calm();
   readonly #pool: Pool;
@@ -65,15 +75,12 @@ class DialOutWorker implements Worker {
     const times = { ...defaultTimes, ...options.times };
     this.#times = times;
     const { driver, network } = deps;
+    this.#tunnel = deps.tunnel ?? new TunnelEnd({ log: this.#log });
     const [log, uplink, leases] = [this.#log, this.#uplink, this.#leases];
     this.#admission = new Admission({ slots: options.slots, memory: options.memoryBytes });
     this.#profiles = new Profiles(
       { driver, profiles: deps.profiles, log },
-      {
-        defaults: options.defaultProfiles,
-        backoffBaseMs: times.backoffBaseMs,
-        backoffCapMs: times.backoffCapMs,
-      },
+      { ...times, defaults: options.defaultProfiles },
     );
     this.#profiles.onChange(() => this.#profilesChanged());
     this.#heartbeat = new Heartbeat({
@@ -106,17 +113,12 @@ class DialOutWorker implements Worker {
         welcomed: (channel, welcome, said) => this.#adopt(channel, welcome, said),
         longestWaitMs: () => this.#longestWaitMs(),
         lost: (channel) => this.#lost(channel),
+        quiet: (channel) => this.#tunnel.quiet(channel),
       },
       times,
     );
-    this.#reaper = new Reaper(
-      { driver, log },
-      {
-        intervalMs: options.reapIntervalMs ?? 30_000,
-        graceMs: options.reapGraceMs ?? 60_000,
-        boundMs: times.cleanUpMs,
-      },
-    );
+    const { reapIntervalMs: intervalMs = 30_000, reapGraceMs: graceMs = 60_000 } = options;
+    this.#reaper = new Reaper({ driver, log }, { intervalMs, graceMs, boundMs: times.cleanUpMs });
   }
 
   #makePool({ driver, network }: WorkerDeps): Pool {
@@ -208,8 +210,9 @@ class DialOutWorker implements Worker {
     this.#tellDraining();
     void this.#tellWhatHolds();
     const emptied = this.#pool[Symbol.asyncDispose]();
+    const served = abortable(this.#tunnel.drain(), this.#aborted.signal).catch(() => undefined);
     await this.#leases.empty(this.#aborted.signal).catch(() => this.#farewell());
-    await Promise.all([this.#jobs.settled(), emptied]);
+    await Promise.all([this.#jobs.settled(), emptied, served]);
     this.#leaving.abort(new SallyportError("shutting_down", "the worker is drained"));
     await this.#stopped.promise;
   }
@@ -231,12 +234,8 @@ class DialOutWorker implements Worker {
 
   async #tellWhatHolds(): Promise<void> {
     using over = linkSignals(this.#leaving.signal, this.#aborted.signal);
-    for (;;) {
-      await sleep(this.#times.drainLogMs, over.signal).catch(() => undefined);
-      if (over.signal.aborted) return;
-      const leases = this.#leases.refs().map(({ lease }) => lease);
-      this.#log.info({ leases, sandboxes: this.#jobs.size }, "worker still drains");
-    }
+    const parts = { leases: this.#leases, jobs: this.#jobs, log: this.#log };
+    await tellWhatHolds(parts, this.#times.drainLogMs, over.signal);
   }
 
   #hello(): Hello {
@@ -250,12 +249,12 @@ class DialOutWorker implements Worker {
       labels: { ...labels },
       capacity: { slots, memory: memoryBytes, cpus },
       profiles: this.#offeredProfiles(),
-      routes: [],
+      routes: this.#tunnel.offered(),
       leases: this.#leases.held(),
     };
   }
 
-  #adopt(channel: WorkerChannel, welcome: Welcome, { hello, at }: SaidHello): HubHandlers {
+  #adopt(channel: WorkerChannel, welcome: Welcome, { hello, at }: SaidHello<"worker">): HubHandlers {
     this.#heartbeat.start(channel, welcome.intervals, at);
     if (this.#state === "connecting") this.#enter("ready");
     const inbox = new Inbox(
@@ -263,12 +262,14 @@ class DialOutWorker implements Worker {
         leases: this.#leases,
         offers: this.#offers,
         heartbeat: this.#heartbeat,
+        tunnel: this.#tunnel,
         drain: (deadlineMs) => void this.drain(deadlineMs),
         goAway: () => this.#connection.replace(),
       },
       channel,
     );
     if (this.#state === "draining") this.#tellDraining();
+    this.#tunnel.attach(channel, hello.routes);
     inbox.resume(hello.leases, welcome.verdicts);
     this.#tellChangedProfiles(hello);
     return inbox;

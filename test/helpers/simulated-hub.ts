@@ -236,6 +236,8 @@ export class SimulatedHub implements AsyncDisposable {
         return;
       case "draining":
       case "profiles":
+      case "routes":
+      case "connector.hello":
         return;
     }
   }
@@ -286,14 +288,14 @@ export class SimulatedHub implements AsyncDisposable {
   }
 
   async #take(end: HubEnd, stream: IncomingStream<WorkerStream>): Promise<void> {
-    const job = this.jobs.get(stream.meta.lease);
+    const job = "lease" in stream.meta ? this.jobs.get(stream.meta.lease) : undefined;
     if (job === undefined) {
       stream.reset(new SallyportError("lease_superseded", "not known here"));
       return;
     }
     try {
       if (stream.meta.kind === "output") await this.#takeOutput(job, stream, stream.meta.from);
-      else await this.#takeArtifact(job, stream, stream.meta.path);
+      else if (stream.meta.kind === "artifact") await this.#takeArtifact(job, stream, stream.meta.path);
       if (this.hooks.confirms) stream.finish();
     } catch (error) {
       if (error instanceof assert.AssertionError)

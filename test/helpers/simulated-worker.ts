@@ -101,7 +101,9 @@ export class SimulatedWorker implements AsyncDisposable {
         if (message.type === "welcome") welcome.resolve(message);
         else this.#answer(channel, message);
       },
-      stream: (stream) => this.held.get(stream.meta.lease)?.streamOpened(stream),
+      stream: (stream) => {
+        if ("lease" in stream.meta) this.held.get(stream.meta.lease)?.streamOpened(stream);
+      },
     });
     void channel.closed.then((reason: SallyportError) => welcome.reject(reason));
     this.channel = channel;

@@ -16,8 +16,16 @@ async function listRoutes(context: Context, flags: HubFlags): Promise<number> {
   else
     await context.stdout.line(
       table(
-        ["HOST"],
-        routes.map(({ host }) => [host]),
+        ["NAME", "HOST", "STATE", "CONNECTORS", "LAYER", "REASON", "CHECKED"],
+        routes.map((route) => [
+          route.name,
+          route.host,
+          route.state,
+          String(route.connectors),
+          route.layer,
+          route.reason,
+          route.checkedAt,
+        ]),
       ),
     );
   return exitCodes.ok;

@@ -17,6 +17,7 @@ import { jobRoutes } from "./jobs.ts";
 import { openapiRoutes } from "./openapi.ts";
 import { outputRoutes } from "./output.ts";
 import { profileRoutes } from "./profiles.ts";
+import { tunnelRoutes } from "./routes.ts";
 import { stdinRoutes } from "./stdin.ts";
 import { submitRoutes } from "./submit.ts";
 import { workerRoutes } from "./workers.ts";
@@ -79,6 +80,7 @@ const resources: readonly ((app: Api, context: ApiContext) => void)[] = [
   artifactRoutes,
   workerRoutes,
   profileRoutes,
+  tunnelRoutes,
   healthRoutes,
   openapiRoutes,
 ];

@@ -18,22 +18,6 @@ export function profileRoutes(app: Api, context: ApiContext): void {
     },
     async () => ({ profiles: await profileViews(context) }),
   );
-
-  app.get(
-    "/v1/routes",
-    {
-      config: { access },
-      schema: {
-        summary: "Hosts jobs can be granted",
-        querystring: z.strictObject({}),
-        response: {
-          200: z.object({ routes: z.array(z.object({ host: z.string() })) }),
-          default: errorSchema,
-        },
-      },
-    },
-    () => ({ routes: [...context.hub.registry.routes()].sort().map((host) => ({ host })) }),
-  );
 }
 
 /** Each profile once, as a worker that can serve it tells it; from memory when no worker online has it. */

@@ -68,13 +68,14 @@ async function profileUnknown(hub: HubContext, name: string): Promise<SallyportE
   });
 }
 
+/** Each host is a route's full name or its short one; gateways on the way in know both. */
 function checkRoutes(hub: HubContext, request: ParsedJobRequest): void {
-  if (request.mcp.length === 0) return;
-  const routes = hub.registry.routes();
-  const at = request.mcp.findIndex(({ host }) => !routes.has(host));
+  const { routes } = hub.tunnel;
+  const at = request.mcp.findIndex(({ host }) => !routes.knows(host));
   if (at === -1) return;
   const host = request.mcp[at]?.host ?? "";
+  const known = routes.known().map((route) => route.name ?? route.host);
   throw new SallyportError("route_unknown", `mcp[${at}].host: no route to ${host}`, {
-    details: { field: `mcp[${at}].host`, host, known: [...routes].sort() },
+    details: { field: `mcp[${at}].host`, host, layer: "name", known, fix: "see `sallyport routes ls`" },
   });
 }

@@ -26,7 +26,7 @@ export interface KeyRing {
 }
 
 export interface KeyRingOptions {
-  /** state folder: holds `keys.json`, and after a first start `admin.key` and `worker.token` */
+  /** state folder: holds `keys.json`, and after a first start `admin.key`, `worker.token` and `connector.token` */
   dir: string;
   /** how long a look at the file's age is trusted, in `ms`; default 1000 */
   recheckMs?: number;
@@ -34,11 +34,18 @@ export interface KeyRingOptions {
 
 const firstKeys: readonly { file: string; key: NewKey }[] = [
   { file: "admin.key", key: { name: "admin", tenant: "default", weight: 1, scopes: ["admin"] } },
-  { file: "worker.token", key: { name: "worker", tenant: "default", weight: 1, scopes: ["worker"] } },
+  {
+    file: "worker.token",
+    key: { name: "worker", tenant: "default", weight: 1, scopes: ["worker", "connector"] },
+  },
+  {
+    file: "connector.token",
+    key: { name: "connector", tenant: "default", weight: 1, scopes: ["connector"] },
+  },
 ];
 
 /**
- * Opens the keys of a state folder, making an admin key and a worker token in an empty one. Throws `config_invalid` naming the
+ * Opens the keys of a state folder, making an admin key, a worker's and a connector's token in an empty one. Throws `config_invalid` naming the
  * file and the fix when a file is malformed, or open to other users.
  */
 export async function openKeyRing(deps: { log: Log }, options: KeyRingOptions): Promise<KeyRing> {

@@ -1,9 +1,9 @@
 import type { HubChannel } from "../../channel/index.ts";
-import { SallyportError } from "../../errors.ts";
-import { protocolVersions, type LeaseRef, type Verdict } from "../../protocol/index.ts";
+import type { LeaseRef, Verdict } from "../../protocol/index.ts";
 import type { HubContext } from "./context.ts";
 import type { Message } from "./handlers/handler.ts";
 import { sendInputs } from "./inputs.ts";
+import { negotiate } from "./negotiate.ts";
 import { refOf } from "./registry.ts";
 import { WorkerConnection } from "./worker-connection.ts";
 
@@ -38,18 +38,6 @@ export async function handshake(
   await Promise.all(verdicts.map((verdict) => takeUp(context, connection, verdict)));
   channel.send({ type: "welcome", protocol, hubId, session: id, intervals, verdicts });
   return connection;
-}
-
-/** The highest version both speak. */
-function negotiate(theirs: { min: number; max: number }): number {
-  const version = Math.min(theirs.max, protocolVersions.max);
-  if (version >= Math.max(theirs.min, protocolVersions.min)) return version;
-  const { min, max } = protocolVersions;
-  throw new SallyportError(
-    "protocol_unsupported",
-    `protocol: the worker speaks ${theirs.min} to ${theirs.max}, this hub ${min} to ${max}`,
-    { details: { field: "protocol", theirs, ours: { min, max }, fix: "upgrade the older of the two" } },
-  );
 }
 
 /** A lease that goes on is held by the new connection, with its deadline and whatever it still needs. */

@@ -20,6 +20,7 @@ const everyWorking: readonly Phase[] = ["ready", "draining"];
 
 const legal: Record<WorkerMessage["type"], readonly Phase[]> = {
   hello: ["new"],
+  "connector.hello": [],
   "offer.accept": everyWorking,
   "offer.reject": everyWorking,
   "lease.started": everyWorking,
@@ -27,6 +28,7 @@ const legal: Record<WorkerMessage["type"], readonly Phase[]> = {
   heartbeat: everyWorking,
   leases: everyWorking,
   profiles: everyWorking,
+  routes: everyWorking,
   draining: everyWorking,
 };
 

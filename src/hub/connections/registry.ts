@@ -40,11 +40,6 @@ export class WorkerRegistry {
     return this.all().flatMap((connection) => connection.profiles.get(profile) ?? []);
   }
 
-  /** Hosts that some worker offers an upstream for. */
-  routes(): Set<string> {
-    return new Set(this.all().flatMap((connection) => connection.hello.routes));
-  }
-
   /** Tells the worker of session `sessionId` to stop the job; it learns it with its next heartbeat when it is not here. */
   cancel(holder: { sessionId: string; workerId: string; lease: LeaseRef }, graceMs: number): void {
     const connection = this.#byWorker.get(holder.workerId);

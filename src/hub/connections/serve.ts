@@ -1,6 +1,11 @@
 import type { HubChannel } from "../../channel/index.ts";
 import { SallyportError } from "../../errors.ts";
 import type { WorkerMessage } from "../../protocol/index.ts";
+import { requireScope } from "../auth/gate.ts";
+import type { Identity } from "../auth/keys.ts";
+import { ConnectorServer } from "../tunnel/connector-server.ts";
+import { isReply, isTunnel } from "../tunnel/offerer.ts";
+import { relay } from "../tunnel/relay.ts";
 import { takeArtifact, type ArtifactStream } from "./artifact-intake.ts";
 import type { HubContext } from "./context.ts";
 import { handlers } from "./handlers/index.ts";
@@ -11,25 +16,58 @@ import { isStoreTrouble } from "./persist.ts";
 import { checkLegal, checkStreamLegal, type Phase } from "./phase.ts";
 import type { WorkerConnection } from "./worker-connection.ts";
 
-/** how long a worker may take for its `hello`, `ms` */
+/** how long a caller may take for its hello, `ms` */
 const helloMs = 10_000;
 
 type Stream = Parameters<Parameters<HubChannel["listen"]>[0]["stream"]>[0];
 
-/** Serves one channel from its first message until it is over. */
-export async function serveWorker(context: HubContext, channel: HubChannel): Promise<void> {
-  const server = new ConnectionServer(context, channel);
-  channel.listen({
-    message: (message) => server.message(message),
-    stream: (stream) => server.stream(stream),
-  });
-  await server.over();
+/** Whoever a channel turned out to belong to. */
+interface Served {
+  message(message: WorkerMessage): void;
+  stream(stream: Stream): void;
+  /** The channel is over: nothing of it is left behind once this resolves. */
+  over(reason: SallyportError): Promise<void> | void;
 }
 
-class ConnectionServer {
+/** Serves one channel from its first message, which tells a worker from a connector, until it is over. */
+export async function serveChannel(
+  context: HubContext,
+  channel: HubChannel,
+  identity: Identity,
+): Promise<void> {
+  let served: Served | undefined;
+  const late = new SallyportError("deadline_exceeded", `no hello within ${helloMs} ms`);
+  const helloTimer = setTimeout(() => void channel.close(late), helloMs);
+  channel.listen({
+    message(message) {
+      if ("routes" in message && message.routes.length > 0) requireScope(identity, "connector");
+      if (served !== undefined) {
+        served.message(message);
+        return;
+      }
+      clearTimeout(helloTimer);
+      if (message.type === "connector.hello") {
+        requireScope(identity, "connector");
+        served = new ConnectorServer(context, channel, message);
+        return;
+      }
+      requireScope(identity, "worker");
+      served = new ConnectionServer(context, channel);
+      served.message(message);
+    },
+    stream(stream) {
+      if (served === undefined) checkStreamLegal(stream.meta.kind, "new");
+      served?.stream(stream);
+    },
+  });
+  const reason = await channel.closed;
+  clearTimeout(helloTimer);
+  await served?.over(reason);
+}
+
+class ConnectionServer implements Served {
   readonly #context: HubContext;
   readonly #channel: HubChannel;
-  readonly #helloTimer: NodeJS.Timeout;
   #phase: Phase = "new";
   #isOver = false;
   #connection: WorkerConnection | undefined;
@@ -37,8 +75,6 @@ class ConnectionServer {
   constructor(context: HubContext, channel: HubChannel) {
     this.#context = context;
     this.#channel = channel;
-    const late = new SallyportError("deadline_exceeded", `no hello within ${helloMs} ms`);
-    this.#helloTimer = setTimeout(() => void channel.close(late), helloMs);
   }
 
   message(message: WorkerMessage): void {
@@ -52,13 +88,14 @@ class ConnectionServer {
     const connection = this.#connection;
     if (connection === undefined) return;
     connection.seen();
+    if (isReply(stream)) {
+      connection.offerer.replied(stream);
+      return;
+    }
     this.#context.tasks.start(`stream ${stream.meta.kind}`, () => take(this.#context, connection, stream));
   }
 
-  /** Resolves when the channel is over and the connection is taken off the registry. */
-  async over(): Promise<void> {
-    const reason = await this.#channel.closed;
-    clearTimeout(this.#helloTimer);
+  async over(reason: SallyportError): Promise<void> {
     this.#isOver = true;
     const connection = this.#connection;
     if (connection === undefined) return;
@@ -72,7 +109,8 @@ class ConnectionServer {
   async #answer(message: WorkerMessage): Promise<void> {
     try {
       if (message.type === "hello") await this.#greet(message);
-      else if (this.#connection !== undefined) await answer(this.#context, this.#connection, message);
+      else if (this.#connection !== undefined && message.type !== "connector.hello")
+        await answer(this.#context, this.#connection, message);
     } catch (error) {
       if (isStoreTrouble(error) && message.type !== "hello") throw error;
       const reason = SallyportError.from(error);
@@ -83,7 +121,6 @@ class ConnectionServer {
   }
 
   async #greet(hello: Message<"hello">): Promise<void> {
-    clearTimeout(this.#helloTimer);
     this.#phase = "handshaking";
     const connection = await handshake(this.#context, this.#channel, hello);
     if (this.#isOver) {
@@ -101,6 +138,7 @@ function join(context: HubContext, connection: WorkerConnection): void {
   connection.enter("ready");
   const earlier = context.registry.add(connection);
   if (earlier !== undefined) {
+    context.tunnel.leave(earlier.offerer);
     context.metrics.reconnects.inc({
       cause: earlier.hello.bootId === hello.bootId ? "replaced" : "restarted",
     });
@@ -108,6 +146,9 @@ function join(context: HubContext, connection: WorkerConnection): void {
       new SallyportError("channel_closed", `replaced by a later connection of worker ${workerId}`),
     );
   }
+  context.tunnel.join(connection.offerer, hello.routes);
+  const routes = context.tunnel.routes.known();
+  if (routes.length > 0) connection.channel.send({ type: "routes", routes });
   const { version, capacity } = hello;
   connection.log.info({ version, slots: capacity.slots, held: connection.held.size }, "worker connected");
   for (const jobId of connection.held.keys()) context.live.touch(jobId);
@@ -122,6 +163,7 @@ async function leave(
 ): Promise<void> {
   const drained = connection.phase === "draining" && connection.held.size === 0;
   connection.closed(reason);
+  context.tunnel.leave(connection.offerer);
   const current = context.registry.get(connection.workerId) === connection;
   context.registry.remove(connection);
   connection.log.info({ code: reason.code, reason: reason.message, drained }, "worker disconnected");
@@ -132,7 +174,7 @@ async function leave(
 async function answer(
   context: HubContext,
   connection: WorkerConnection,
-  message: Exclude<WorkerMessage, { type: "hello" }>,
+  message: Exclude<WorkerMessage, { type: "hello" | "connector.hello" }>,
 ): Promise<void> {
   const handler = handlers[message.type] as (
     context: HubContext,
@@ -143,6 +185,7 @@ async function answer(
 }
 
 async function take(context: HubContext, connection: WorkerConnection, stream: Stream): Promise<void> {
-  if (stream.meta.kind === "output") await takeOutput(context, connection, stream as OutputStream);
+  if (isTunnel(stream)) await relay(context.tunnel, connection.offerer, stream);
+  else if (stream.meta.kind === "output") await takeOutput(context, connection, stream as OutputStream);
   else await takeArtifact(context, connection, stream as ArtifactStream);
 }

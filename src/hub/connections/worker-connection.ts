@@ -6,6 +6,7 @@ import type { Claim } from "../../store/index.ts";
 import type { Room } from "../dispatch/match.ts";
 import { FreeCapacity } from "./free-capacity.ts";
 import { HeldJob } from "./held-job.ts";
+import { Offerer } from "../tunnel/offerer.ts";
 import { mayEnter, type Phase } from "./phase.ts";
 
 type Hello = Extract<WorkerMessage, { type: "hello" }>;
@@ -33,6 +34,8 @@ export class WorkerConnection {
   /** wall clock `ms` */
   readonly connectedAt = Date.now();
   readonly free: FreeCapacity;
+  /** its part in the tunnel */
+  readonly offerer: Offerer;
   readonly held = new Map<string, HeldJob>();
   readonly offers = new Map<string, PendingOffer>();
   profiles = new Map<string, ProfileOffer>();
@@ -52,6 +55,7 @@ export class WorkerConnection {
     this.#suspectMs = options.suspectMs;
     this.log = deps.log.child({ workerId: options.hello.workerId, sessionId: options.sessionId });
     this.free = new FreeCapacity(options.hello.capacity);
+    this.offerer = new Offerer(deps.channel, { id: options.hello.workerId, kind: "worker" });
     this.offer(options.hello.profiles);
   }
 
@@ -66,8 +70,10 @@ export class WorkerConnection {
   /** A step the table does not have is logged and left out. */
   enter(phase: Phase): void {
     if (phase === this.#phase) return;
-    if (mayEnter(this.#phase, phase)) this.#phase = phase;
-    else this.log.error({ from: this.#phase, to: phase }, "connection phase refused");
+    if (mayEnter(this.#phase, phase)) {
+      this.#phase = phase;
+      this.offerer.draining ||= phase === "draining";
+    } else this.log.error({ from: this.#phase, to: phase }, "connection phase refused");
   }
 
   seen(): void {

@@ -29,7 +29,7 @@ test("a first start makes an admin key and a worker token, readable by their own
   const worker = (await readFile(join(dir, "worker.token"), "utf8")).trim();
   assert.match(admin, /^sp_[A-Za-z0-9_-]{43}$/);
   assert.deepEqual((await ring.identify(admin))?.scopes, ["admin"]);
-  assert.deepEqual((await ring.identify(worker))?.scopes, ["worker"]);
+  assert.deepEqual((await ring.identify(worker))?.scopes, ["worker", "connector"]);
   const kept = await readFile(join(dir, "keys.json"), "utf8");
   assert.ok(!kept.includes(admin) && !kept.includes(worker));
 });

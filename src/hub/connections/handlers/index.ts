@@ -7,10 +7,13 @@ import { onHeartbeat } from "./heartbeat.ts";
 import { onLeases } from "./leases.ts";
 import { onProfiles } from "./profiles.ts";
 import { onReject } from "./reject.ts";
+import { onRoutes } from "./routes.ts";
 import { onStarted } from "./started.ts";
 
+type WorkerConnectionMessage = Exclude<WorkerMessage["type"], "hello" | "connector.hello">;
+
 /** What answers each message of a welcomed worker. */
-export const handlers: { [T in Exclude<WorkerMessage["type"], "hello">]: Handler<T> } = {
+export const handlers: { [T in WorkerConnectionMessage]: Handler<T> } = {
   "offer.accept": onAccept,
   "offer.reject": onReject,
   "lease.started": onStarted,
@@ -18,5 +21,6 @@ export const handlers: { [T in Exclude<WorkerMessage["type"], "hello">]: Handler
   heartbeat: onHeartbeat,
   leases: onLeases,
   profiles: onProfiles,
+  routes: onRoutes,
   draining: onDraining,
 };

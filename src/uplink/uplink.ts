@@ -1,6 +1,6 @@
 import { Notifier } from "../async/index.ts";
-import type { WorkerMessage } from "../protocol/index.ts";
 import type { WorkerChannel } from "../channel/index.ts";
+import type { WorkerMessage } from "../protocol/index.ts";
 
 /** The channel that is live right now, for everything that must outlive one channel. */
 export class Uplink {

@@ -11,35 +11,52 @@ import {
 import { SallyportError } from "../errors.ts";
 import type { Log } from "../log.ts";
 import type { WorkerChannel } from "../channel/index.ts";
-import type { WorkerTimes } from "./contract.ts";
-import { handshake, type Hello, type HubHandlers, type Welcome } from "./handshake.ts";
+import { handshake, type Greetings, type HubHandlers, type Party } from "./handshake.ts";
 import type { Uplink } from "./uplink.ts";
 
-export interface ConnectionDeps {
+/** In `ms`. */
+export interface ConnectionTimes {
+  /** from dialling to the hub's welcome */
+  connectMs: number;
+  /** upper bound of the first wait before dialling again */
+  backoffBaseMs: number;
+  /** upper bound of every such wait */
+  backoffCapMs: number;
+  /** a channel that stayed up this long starts the waits anew */
+  stableMs: number;
+  /** for the hub to take part in closing */
+  farewellMs: number;
+}
+
+export interface ConnectionDeps<P extends Party> {
   dial: (signal: AbortSignal) => Promise<WorkerChannel>;
   uplink: Uplink;
   log: Log;
-  hello: () => Hello;
+  hello: () => Greetings[P]["hello"];
   /** The hub welcomed us on `channel`, which is current by now. */
-  welcomed: (channel: WorkerChannel, welcome: Welcome, hello: SaidHello) => HubHandlers;
+  welcomed: (channel: WorkerChannel, welcome: Greetings[P]["welcome"], hello: SaidHello<P>) => HubHandlers;
   /** How long the next wait before dialling may be, in `ms`: what is held must not run out meanwhile. */
   longestWaitMs: () => number;
   /** `channel` was the current one and is over; there is none now. */
   lost: (channel: WorkerChannel) => void;
+  /** Resolves once nothing is under way on `channel` that would be lost with it; another took over from it. */
+  quiet: (channel: WorkerChannel) => Promise<void>;
 }
 
 /** The `hello` that was said, and when (monotonic `ms`). */
-export interface SaidHello {
-  hello: Hello;
+export interface SaidHello<P extends Party> {
+  hello: Greetings[P]["hello"];
   at: number;
 }
 
-export class Connection {
-  readonly #deps: ConnectionDeps;
-  readonly #times: WorkerTimes;
+export class Connection<P extends Party> {
+  readonly #deps: ConnectionDeps<P>;
+  readonly #times: ConnectionTimes;
+  /** given way to a later one, and still finishing what is under way */
+  readonly #retired = new Set<WorkerChannel>();
   #goAway = deferred<void>();
 
-  constructor(deps: ConnectionDeps, times: WorkerTimes) {
+  constructor(deps: ConnectionDeps<P>, times: ConnectionTimes) {
     this.#deps = deps;
     this.#times = times;
   }
@@ -86,7 +103,12 @@ export class Connection {
     }
     try {
       const said = { hello: this.#deps.hello(), at: performance.now() };
-      await handshake(channel, said.hello, (welcome) => this.#adopt(channel, welcome, said), either.signal);
+      await handshake<P>(
+        channel,
+        said.hello,
+        (welcome) => this.#adopt(channel, welcome, said),
+        either.signal,
+      );
       return channel;
     } catch (error) {
       channel.abort(SallyportError.from(error));
@@ -95,7 +117,7 @@ export class Connection {
   }
 
   /** The new channel is current before the old one is closed, so nothing is without a channel in between. */
-  #adopt(channel: WorkerChannel, welcome: Welcome, said: SaidHello): HubHandlers {
+  #adopt(channel: WorkerChannel, welcome: Greetings[P]["welcome"], said: SaidHello<P>): HubHandlers {
     const { uplink, log, welcomed, lost } = this.#deps;
     const before = uplink.current;
     this.#goAway = deferred();
@@ -110,17 +132,28 @@ export class Connection {
       lost(channel);
     });
     const handlers = welcomed(channel, welcome, said);
-    log.info({ peer: channel.peer, hub: welcome.hubId, session: welcome.session }, "connected to the hub");
-    void before?.close(new SallyportError("hub_draining", "the worker goes on over a new channel"));
+    log.info({ peer: channel.peer, hub: welcome.hubId }, "connected to the hub");
+    if (before !== undefined) void this.#retire(before);
     return handlers;
   }
 
+  /** The hub that said it leaves cuts it at its own deadline. */
+  async #retire(channel: WorkerChannel): Promise<void> {
+    this.#retired.add(channel);
+    await Promise.race([this.#deps.quiet(channel), channel.closed]);
+    await channel.close(new SallyportError("hub_draining", "this side goes on over a new channel"));
+    this.#retired.delete(channel);
+  }
+
   async #leave(reason: SallyportError): Promise<void> {
-    const channel = this.#deps.uplink.current;
-    if (channel === undefined) return;
+    const channels = [this.#deps.uplink.current ?? [], ...this.#retired].flat();
     this.#deps.uplink.set(undefined);
-    await withDeadline(channel.close(reason), this.#times.farewellMs, "closing the channel").catch(() =>
-      channel.abort(reason),
+    await Promise.all(
+      channels.map((channel) =>
+        withDeadline(channel.close(reason), this.#times.farewellMs, "closing the channel").catch(() =>
+          channel.abort(reason),
+        ),
+      ),
     );
   }
 }

@@ -1,0 +1,153 @@
+/** Joins a byte stream somebody asked for to one of a connector that offers its host, and copies what it cannot read. */
+import { deadlineSignal, linkSignals } from "../../async/index.ts";
+import { reasonOf, Taken, type BytePair, type IncomingStream } from "../../channel/index.ts";
+import { isError, SallyportError } from "../../errors.ts";
+import type { Log } from "../../log.ts";
+import type { TunnelStream } from "../../protocol/index.ts";
+import type { TunnelMetrics } from "./metrics.ts";
+import type { Offerer } from "./offerer.ts";
+import type { RouteRegistry } from "./route-registry.ts";
+
+/** how long a connector may take to answer, `ms` */
+const openMs = 10_000;
+
+export interface RelayDeps {
+  routes: RouteRegistry;
+  metrics: TunnelMetrics;
+  log: Log;
+}
+
+/** A connection to a route, under way. */
+export interface OpenRoute extends Disposable {
+  readonly pair: BytePair;
+  readonly host: string;
+  readonly offerer: Offerer;
+}
+
+/**
+ * A byte stream to some connector that offers the host; the next one is asked where one cannot take it. Throws `route_unknown` or
+ * `route_unavailable` with the layer, or the signal's reason. Dispose it when the stream is over.
+ */
+export async function openRoute(
+  { routes, metrics, log }: RelayDeps,
+  target: TunnelStream,
+  signal?: AbortSignal,
+): Promise<OpenRoute> {
+  const known = routes.has(target.host);
+  try {
+    const [offerer, pair] = await ask(routes.candidates(target.host, target.connector), target, signal);
+    return keep(offerer, pair, { host: target.host, metrics });
+  } catch (error) {
+    const reason = SallyportError.from(error);
+    metrics.failed(known ? target.host : undefined, reason.code);
+    log.info({ ...facts(target), code: reason.code, reason: reason.message }, "route not opened");
+    throw error;
+  }
+}
+
+async function ask(
+  candidates: readonly Offerer[],
+  { host, requestId, caller }: TunnelStream,
+  signal: AbortSignal | undefined,
+): Promise<[Offerer, BytePair]> {
+  const meta: TunnelStream = { kind: "tunnel", host, requestId, ...(caller !== undefined && { caller }) };
+  let last: unknown;
+  for (const offerer of candidates) {
+    using deadline = deadlineSignal(openMs, `opening ${host} at ${offerer.label}`);
+    using either = linkSignals(signal, deadline.signal);
+    try {
+      return [offerer, await offerer.open(meta, either.signal)];
+    } catch (error) {
+      signal?.throwIfAborted();
+      last = error;
+    }
+  }
+  const why = SallyportError.from(last);
+  throw new SallyportError("route_unavailable", `${host}: no connector took the connection: ${why.message}`, {
+    details: { layer: "edge", host, fix: "try again", reason: why.code },
+    cause: last,
+  });
+}
+
+function keep(offerer: Offerer, pair: BytePair, route: { host: string; metrics: TunnelMetrics }): OpenRoute {
+  const { host, metrics } = route;
+  offerer.active += 1;
+  metrics.opened(host);
+  let over = false;
+  return {
+    pair,
+    host,
+    offerer,
+    [Symbol.dispose]() {
+      if (over) return;
+      over = true;
+      offerer.active -= 1;
+      metrics.closed(host);
+    },
+  };
+}
+
+/** Serves a stream that `from` opened; resolves once it is over. */
+export async function relay(
+  deps: RelayDeps,
+  from: Offerer,
+  stream: IncomingStream<TunnelStream>,
+): Promise<void> {
+  const target = { ...stream.meta, caller: from.label };
+  let near: BytePair;
+  let route: OpenRoute;
+  try {
+    route = await openRoute(deps, target);
+  } catch (error) {
+    stream.reset(SallyportError.from(error));
+    return;
+  }
+  using _open = route;
+  const { pair, host } = route;
+  try {
+    near = from.accept(stream);
+  } catch (error) {
+    giveUp(pair, error);
+    return;
+  }
+  const cut = (error: unknown): void => {
+    giveUp(near, error);
+    giveUp(pair, error);
+  };
+  near.out.finished.catch(cut);
+  pair.out.finished.catch(cut);
+  try {
+    await Promise.all([
+      copy(near, pair, (bytes) => deps.metrics.bytes(host, "in", bytes)),
+      copy(pair, near, (bytes) => deps.metrics.bytes(host, "out", bytes)),
+    ]);
+  } catch (error) {
+    cut(error);
+    deps.log.debug({ ...facts(target), to: route.offerer.label, err: reasonOf(error) }, "byte stream cut");
+  }
+}
+
+/** What is taken is only what the next hop has room for, so a slow end slows the other. */
+async function copy(from: BytePair, to: BytePair, count: (bytes: number) => void): Promise<void> {
+  const taken = new Taken(from.in);
+  for await (const chunk of from.in.chunks) {
+    await to.out.write(chunk);
+    taken.add(chunk.length);
+    count(chunk.length);
+  }
+  to.out.end();
+  from.in.finish();
+}
+
+function giveUp(pair: BytePair, error: unknown): void {
+  const cause = reasonOf(error);
+  const reason = isError(cause)
+    ? cause
+    : new SallyportError("cancelled", "the byte stream was given up", { cause });
+  pair.out.reset(reason);
+  pair.in.reset(reason);
+}
+
+function facts({ host, requestId, caller }: TunnelStream): Record<string, unknown> {
+  return { host, requestId, caller };
+}

@@ -1,0 +1,248 @@
+/** What a byte stream over a channel promises, over memory and over a real WebSocket on loopback. */
+import assert from "node:assert/strict";
+import { createHash, randomBytes } from "node:crypto";
+import { once } from "node:events";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import { finished, type Duplex } from "node:stream";
+import { buffer } from "node:stream/consumers";
+import { suite, test } from "node:test";
+import { deferred, withDeadline } from "../../src/async/index.ts";
+import {
+  byteDuplex,
+  ByteStreams,
+  ChannelAcceptor,
+  dialChannel,
+  hubDialect,
+  memoryChannelPair,
+  workerDialect,
+  type HubChannel,
+  type IncomingStream,
+  type WorkerChannel,
+} from "../../src/channel/index.ts";
+import { isError, SallyportError } from "../../src/errors.ts";
+import { silentLog } from "../../src/log.ts";
+import {
+  limits,
+  type HubMessage,
+  type HubStream,
+  type TunnelStream,
+  type WorkerMessage,
+  type WorkerStream,
+} from "../../src/protocol/index.ts";
+
+interface Ends extends AsyncDisposable {
+  a: WorkerChannel;
+  b: HubChannel;
+}
+
+function memory(): Promise<Ends> {
+  const { a, b } = memoryChannelPair(workerDialect, hubDialect);
+  return Promise.resolve({ a, b, [Symbol.asyncDispose]: () => closeBoth(a, b) });
+}
+
+async function overWs(): Promise<Ends> {
+  const server = createServer();
+  const accepted = deferred<HubChannel>();
+  const acceptor = new ChannelAcceptor<null, HubMessage, WorkerMessage, HubStream, WorkerStream>({
+    server,
+    dialect: hubDialect,
+    log: silentLog(),
+    authorize: () => Promise.resolve(null),
+    onChannel: (channel) => accepted.resolve(channel),
+  });
+  await new Promise<void>((resolve) => void server.listen(0, "127.0.0.1", resolve));
+  const { port } = server.address() as AddressInfo;
+  const url = `http://127.0.0.1:${port}`;
+  const a: WorkerChannel = await dialChannel({ url, token: "t", dialect: workerDialect, log: silentLog() });
+  const b = await accepted.promise;
+  return {
+    a,
+    b,
+    async [Symbol.asyncDispose]() {
+      await closeBoth(a, b);
+      await acceptor[Symbol.asyncDispose]();
+      await new Promise((resolve) => void server.close(resolve));
+    },
+  };
+}
+
+async function closeBoth(a: WorkerChannel, b: HubChannel): Promise<void> {
+  await a[Symbol.asyncDispose]();
+  await b[Symbol.asyncDispose]();
+}
+
+const soon = <T>(promise: Promise<T>, what: string): Promise<T> => withDeadline(promise, 20_000, what);
+const sha256 = (bytes: Uint8Array): string => createHash("sha256").update(bytes).digest("hex");
+const meta = (host = "docs.example"): TunnelStream => ({ kind: "tunnel", host, requestId: "r1" });
+
+/** `open` is the worker's; what the hub accepts goes to `serve`. */
+function wire(
+  ends: Ends,
+  serve: (stream: Duplex, meta: TunnelStream) => void,
+): (signal?: AbortSignal, host?: string) => Promise<Duplex> {
+  const near = new ByteStreams(ends.a);
+  const far = new ByteStreams(ends.b);
+  ends.a.listen({
+    message: () => undefined,
+    stream: (stream) => {
+      if (stream.meta.kind === "tunnel.reply") near.replied(stream as Parameters<ByteStreams["replied"]>[0]);
+    },
+  });
+  ends.b.listen({
+    message: () => undefined,
+    stream: (stream) => {
+      const tunnel = stream as IncomingStream<TunnelStream>;
+      if (tunnel.meta.host === "refused.example") {
+        tunnel.reset(new SallyportError("route_unknown", "no such route", { details: { layer: "name" } }));
+      } else if (tunnel.meta.host !== "silent.example") serve(byteDuplex(far.accept(tunnel)), tunnel.meta);
+    },
+  });
+  return async (signal, host) => byteDuplex(await near.open(meta(host), signal));
+}
+
+const echo = (stream: Duplex): void => {
+  stream.on("error", () => undefined);
+  stream.pipe(stream);
+};
+
+/** The error a stream is destroyed with. */
+function failure(stream: Duplex): Promise<unknown> {
+  return new Promise((resolve) => void finished(stream, (error) => resolve(error)));
+}
+
+for (const [name, make] of [
+  ["memory", memory],
+  ["websocket", overWs],
+] as const) {
+  suite(`byte streams over ${name}`, () => {
+    test("carry bytes of any size both ways, unchanged", async () => {
+      await using ends = await make();
+      const open = wire(ends, echo);
+      for (const size of [0, 1, 3, 70_000, 3 * limits.streamWindow + 7]) {
+        const stream = await open();
+        const sent = randomBytes(size);
+        stream.end(sent);
+        assert.equal(sha256(await soon(buffer(stream), `${size} bytes back`)), sha256(sent));
+      }
+    });
+
+    test("are half-closed by end: the other half goes on", async () => {
+      await using ends = await make();
+      const open = wire(ends, (stream) => void answerAtEnd(stream));
+      const stream = await open();
+      stream.end("question");
+      assert.equal((await soon(buffer(stream), "the answer")).toString(), "question, answered");
+    });
+
+    test("carry many small writes as few chunks, in order", async () => {
+      await using ends = await make();
+      const open = wire(ends, echo);
+      const stream = await open();
+      const words = Array.from({ length: 5_000 }, (_, n) => `${n},`);
+      for (const word of words) stream.write(word);
+      stream.end();
+      assert.equal((await soon(buffer(stream), "words")).toString(), words.join(""));
+    });
+
+    test("that cannot be opened reject with the far end's code and details", async () => {
+      await using ends = await make();
+      const open = wire(ends, echo);
+      await assert.rejects(open(undefined, "refused.example"), (error) => {
+        assert.ok(isError(error, "route_unknown"));
+        assert.deepEqual(error.details, { layer: "name" });
+        return true;
+      });
+    });
+
+    test("are given up by a signal while they open", async () => {
+      await using ends = await make();
+      const open = wire(ends, echo);
+      const control = new AbortController();
+      const opening = open(control.signal, "silent.example");
+      control.abort(new SallyportError("cancelled", "changed its mind"));
+      await assert.rejects(opening, (error) => isError(error, "cancelled"));
+      const stream = await open();
+      stream.end("still works");
+      assert.equal((await soon(buffer(stream), "another")).toString(), "still works");
+    });
+
+    test("end at both sides with the error one side destroys them with", async () => {
+      await using ends = await make();
+      const served = deferred<Duplex>();
+      const open = wire(ends, (stream) => served.resolve(stream));
+      const stream = await open();
+      const far = await served.promise;
+      const [near, there] = [failure(stream), failure(far)];
+      far.resume();
+      stream.destroy(new SallyportError("outcome_unknown", "cut", { details: { layer: "edge" } }));
+      assert.ok(isError(await soon(near, "near"), "outcome_unknown"));
+      const error = await soon(there, "far");
+      assert.ok(isError(error, "outcome_unknown"));
+      assert.deepEqual(error.details, { layer: "edge" });
+    });
+
+    test("end with the channel, read or not", async () => {
+      await using ends = await make();
+      const served = deferred<Duplex>();
+      const open = wire(ends, (stream) => served.resolve(stream));
+      const stream = await open();
+      const far = await served.promise;
+      const both = [failure(stream), failure(far)];
+      const pending = open(undefined, "silent.example");
+      ends.a.abort(new SallyportError("channel_closed", "cut"));
+      await assert.rejects(pending, (error) => isError(error, "channel_closed"));
+      for (const error of await soon(Promise.all(both), "both")) assert.ok(isError(error, "channel_closed"));
+      await assert.rejects(open(), (error) => isError(error, "channel_closed"));
+    });
+
+    test("whose reader is slow stall alone, and lose nothing", async () => {
+      await using ends = await make();
+      const served: Duplex[] = [];
+      const open = wire(ends, (stream) => served.push(stream));
+      const [slow, quick] = [await open(), await open()];
+      const size = 6 * limits.streamWindow;
+      const [first, second] = [randomBytes(size), randomBytes(size)];
+      for (const stream of [slow, quick, ...served]) stream.on("error", () => undefined);
+      let slowSent = false;
+      slow.end(first, () => (slowSent = true));
+      quick.end(second);
+      assert.equal(sha256(await soon(buffer(served[1] as Duplex), "the quick one")), sha256(second));
+      assert.equal(slowSent, false);
+      assert.equal(sha256(await soon(buffer(served[0] as Duplex), "the slow one")), sha256(first));
+    });
+
+    test("can be two thousand at once, and leave nothing behind", async () => {
+      await using ends = await make();
+      const open = wire(ends, echo);
+      for (let round = 0; round < 3; round += 1) {
+        const streams = await soon(Promise.all(Array.from({ length: 2_000 }, () => open())), "opening");
+        const answers = streams.map((stream, n) => {
+          stream.end(`stream ${n}`);
+          return buffer(stream);
+        });
+        const texts = (await soon(Promise.all(answers), "echoes")).map(String);
+        assert.deepEqual([texts[0], texts[1_999]], ["stream 0", "stream 1999"]);
+      }
+    });
+
+    test("tell a dead end from an ended one", async () => {
+      await using ends = await make();
+      const served = deferred<Duplex>();
+      const open = wire(ends, (stream) => served.resolve(stream));
+      const stream = await open();
+      const far = await served.promise;
+      stream.write("part");
+      await once(far, "readable");
+      const ended = failure(far);
+      far.resume();
+      stream.destroy();
+      assert.ok(isError(await soon(ended, "far"), "cancelled"));
+    });
+  });
+}
+
+async function answerAtEnd(stream: Duplex): Promise<void> {
+  const question = await buffer(stream);
+  stream.end(`${question.toString()}, answered`);
+}
