@@ -90,6 +90,14 @@ const breaches: Record<string, Buffer[]> = {
     encodeFrame(hostFrames.credit, 1, u32(0x3fffffff)),
     encodeFrame(hostFrames.credit, 1, u32(0x3fffffff)),
   ],
+  "a call under one of the guest's own ids": [encodeFrame(hostFrames.stat, 0x8000_0000, path)],
+  "data for a stream that was never accepted": [encodeFrame(hostFrames.data, 0x8000_0000, Buffer.of(1))],
+  "a listen with half a port": [encodeFrame(hostFrames.listen, 1, Buffer.alloc(7))],
+  "a listen at more ports than there may be": [encodeFrame(hostFrames.listen, 1, Buffer.alloc(4 + 34))],
+  "a listen with credit beyond its bound": [
+    encodeFrame(hostFrames.listen, 1, Buffer.from("40000001ffff", "hex")),
+  ],
+  "a connect to two ports": [encodeFrame(hostFrames.connect, 1, Buffer.alloc(8))],
   "a put asked for credit": [
     encodeFrame(hostFrames.put, 1, Buffer.concat([u32(0o644), path])),
     encodeFrame(hostFrames.credit, 1, u32(1)),

@@ -53,7 +53,8 @@ export class LoopbackSocket extends Duplex implements GuestSocket, Call {
   #closed = false;
 
   constructor(options: SocketOptions) {
-    super({ allowHalfOpen: true });
+    // Credit is what bounds bytes here, and it counts frames too: it goes back only when nothing waits to be read.
+    super({ allowHalfOpen: true, readableHighWaterMark: 1 });
     this.#options = options;
     this.port = options.port;
     // What a program does to its connection may come before, or after, anybody here listens.
