@@ -20,3 +20,4 @@ export type {
   WorkerSession,
 } from "./contract.ts";
 export { openSqliteStore, type SqliteStoreOptions } from "./sqlite/open.ts";
+export { poolOf } from "./rules.ts";

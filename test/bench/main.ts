@@ -9,6 +9,11 @@ import { warm } from "./warm.ts";
 const sections: Record<string, () => Promise<Figure[]>> = { cold, warm, durable, stream };
 
 const args = process.argv.slice(2);
+if (args.includes("--trace")) {
+  const { trace } = await import("./trace/trace.ts");
+  await trace();
+  process.exit(0);
+}
 const json = args.includes("--json");
 const named = args.filter((arg) => !arg.startsWith("--"));
 const unknown = named.filter((name) => sections[name] === undefined);

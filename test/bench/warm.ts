@@ -72,7 +72,7 @@ async function firstByte(client: Client, code: string): Promise<number> {
   return taken;
 }
 
-async function poolFull(client: Client): Promise<void> {
+export async function poolFull(client: Client): Promise<void> {
   for (let tries = 0; tries < 600; tries += 1) {
     const [worker] = await client.workers.list();
     if ((worker?.warm["python"] ?? 0) >= 4 && worker?.held === 0) break;

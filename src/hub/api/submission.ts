@@ -4,6 +4,8 @@ import { resolveJob, type ParsedJobRequest, type ProfileOffer } from "../../prot
 import type { JobRecord } from "../../store/index.ts";
 import type { Identity } from "../auth/keys.ts";
 import type { HubContext } from "../connections/context.ts";
+import { isStoreTrouble } from "../connections/persist.ts";
+import { dispatchAlong } from "../dispatch/dispatcher.ts";
 import { newJobId } from "../job-id.ts";
 
 export interface Submission {
@@ -26,8 +28,9 @@ export async function submitJob(
   const { spec, inputs } = resolveJob(request, await usableProfile(hub, request.profile));
   checkRoutes(hub, request);
   const now = Date.now();
-  const submitted = await hub.store.jobs.submit({
-    id: newJobId(now),
+  const id = newJobId(now);
+  const submitting = hub.store.jobs.submit({
+    id,
     tenant: { id: identity.tenant, weight: identity.weight },
     spec,
     inputs,
@@ -35,8 +38,21 @@ export async function submitJob(
     requestDigest: digest,
     now,
   });
-  if (submitted.created) hub.wake.because("job queued");
+  const along = dispatchAlong(hub, spec);
+  along.catch(() => undefined);
+  const submitted = await submitting;
+  if (submitted.created) hub.tasks.start("dispatch of a new job", () => wakeUnlessGone(hub, id, along));
   return submitted;
+}
+
+/** The dispatch loop looks for whoever was not handed over at once. */
+async function wakeUnlessGone(hub: HubContext, id: string, along: Promise<string[]>): Promise<void> {
+  try {
+    if ((await along).includes(id)) return;
+  } catch (error) {
+    if (!isStoreTrouble(error)) throw error;
+  }
+  hub.wake.because("job queued");
 }
 
 /** The profile as some worker serves it; one that is known from before when none is connected that has it. */

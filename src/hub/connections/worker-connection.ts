@@ -45,6 +45,8 @@ export class WorkerConnection {
   #seenAt = performance.now();
   /** monotonic `ms`; nothing is offered before it */
   #restUntil = 0;
+  /** what claims under way may still bring */
+  #aside = { slots: 0, memory: 0 };
   /** it left an offer unanswered and has accepted none since */
   #onTrial = false;
 
@@ -118,7 +120,17 @@ export class WorkerConnection {
   get freeSlots(): number {
     if (!this.takesOffers) return 0;
     const slots = this.#onTrial ? Math.min(1, this.free.slots) : this.free.slots;
-    return Math.max(0, slots - this.offers.size);
+    return Math.max(0, slots - this.offers.size - this.#aside.slots);
+  }
+
+  /** Keeps room for `count` jobs of a profile out of `freeSlots` and `room` until it is disposed. */
+  setAside(profile: string, count: number): Disposable {
+    const memory = count * this.memoryOf(profile);
+    const add = (sign: 1 | -1): void => {
+      this.#aside = { slots: this.#aside.slots + sign * count, memory: this.#aside.memory + sign * memory };
+    };
+    add(1);
+    return { [Symbol.dispose]: () => add(-1) };
   }
 
   /** What it has room for right now. */
@@ -132,7 +144,7 @@ export class WorkerConnection {
       labels: this.hello.labels,
       slots: this.freeSlots,
       totalSlots: this.hello.capacity.slots,
-      memory: this.free.memory - inFlight,
+      memory: this.free.memory - inFlight - this.#aside.memory,
       profiles: new Map(
         [...this.profiles.values()]
           .filter((profile) => profile.unusable === null)

@@ -1,8 +1,10 @@
 import { abortable, sleep } from "../../async/index.ts";
+import type { JobSpec } from "../../protocol/index.ts";
+import { poolOf } from "../../store/index.ts";
 import type { HubContext } from "../connections/context.ts";
 import type { WorkerConnection } from "../connections/worker-connection.ts";
 import { isStoreTrouble } from "../connections/persist.ts";
-import { allot, type Allotment } from "./match.ts";
+import { allot, leavesWaiting, type Allotment } from "./match.ts";
 import { offer } from "./offer.ts";
 
 /** wait after the store failed, `ms` */
@@ -24,24 +26,47 @@ export async function dispatchLoop(context: HubContext, signal: AbortSignal): Pr
   }
 }
 
+/**
+ * Claims one job of the pool a job of `spec` is put into in this very turn, when nobody waits and some worker has room: a store that commits
+ * together what is asked together hands the job over with the commit that takes it. Resolves with the claimed jobs' ids, mostly
+ * just that one; rejects as the store does.
+ */
+export async function dispatchAlong(context: HubContext, spec: JobSpec): Promise<string[]> {
+  if (!context.wake.clear) return [];
+  const { profile, labels } = spec;
+  const coming = { pool: poolOf(spec).pool, profile, labels, queued: 1, oldestAt: 0 };
+  const rooms = roomyWorkers(context).map((connection) => connection.room());
+  const [allotment] = allot([coming], rooms);
+  return allotment === undefined ? [] : await claimAndOffer(context, allotment);
+}
+
 /** One look at the pools and the workers: one claim per pool and worker, all in one go. */
 async function dispatchOnce(context: HubContext): Promise<void> {
   if (roomyWorkers(context).length === 0) return;
+  const seen = context.wake.looks();
   const pools = await context.store.leases.pools();
-  if (pools.length === 0) return;
-  const rooms = roomyWorkers(context).map((connection) => connection.room());
-  await Promise.all(allot(pools, rooms).map((allotment) => claimAndOffer(context, allotment)));
+  const rooms = context.registry.all().map((connection) => connection.room());
+  const allotments = allot(pools, rooms);
+  seen(leavesWaiting(pools, rooms, allotments));
+  await Promise.all(allotments.map((allotment) => claimAndOffer(context, allotment)));
 }
 
 function roomyWorkers(context: HubContext): WorkerConnection[] {
   return context.registry.all().filter((connection) => connection.freeSlots > 0);
 }
 
-async function claimAndOffer(context: HubContext, allotment: Allotment): Promise<void> {
-  const { pool, workerId, limit } = allotment;
+/** Room is set aside from the decision on, so that nobody decides on it twice. */
+async function claimAndOffer(context: HubContext, allotment: Allotment): Promise<string[]> {
+  const { pool, workerId, limit, profile } = allotment;
   const connection = context.registry.get(workerId);
-  if (connection === undefined) return;
+  if (connection === undefined) return [];
   const { sessionId } = connection;
-  const claims = await context.store.leases.claim({ pool, sessionId, limit, now: Date.now() });
-  for (const claim of claims) await offer(context, connection, claim);
+  const aside = connection.setAside(profile, limit);
+  try {
+    const claims = await context.store.leases.claim({ pool, sessionId, limit, now: Date.now() });
+    for (const claim of claims) await offer(context, connection, claim);
+    return claims.map(({ jobId }) => jobId);
+  } finally {
+    aside[Symbol.dispose]();
+  }
 }

@@ -28,6 +28,7 @@ export interface Room {
 /** `limit` jobs of `pool` are to be claimed for `workerId`. */
 export interface Allotment {
   pool: string;
+  profile: string;
   workerId: string;
   limit: number;
 }
@@ -43,7 +44,7 @@ export function allot(pools: readonly WaitingPool[], rooms: readonly Room[]): Al
     .map((pool) => ({
       pool,
       left: pool.queued,
-      candidates: ledgers.filter((ledger) => suits(pool, ledger)),
+      candidates: ledgers.filter((ledger) => suits(pool, ledger.room)),
     }));
   const granted = new Map<string, Allotment>();
   for (let progress = true; progress;) {
@@ -54,10 +55,22 @@ export function allot(pools: readonly WaitingPool[], rooms: readonly Room[]): Al
       take(best, turn.pool.profile);
       turn.left -= 1;
       progress = true;
-      addTo(granted, turn.pool.pool, best.room.workerId);
+      addTo(granted, turn.pool, best.room.workerId);
     }
   }
   return [...granted.values()];
+}
+
+/** Whether somebody still waits for one of these workers once `allotments` are given. */
+export function leavesWaiting(
+  pools: readonly WaitingPool[],
+  rooms: readonly Room[],
+  allotments: readonly Allotment[],
+): boolean {
+  return pools.some((pool) => {
+    const given = allotments.reduce((sum, { pool: of, limit }) => (of === pool.pool ? sum + limit : sum), 0);
+    return pool.queued > given && rooms.some((room) => suits(pool, room));
+  });
 }
 
 interface Ledger {
@@ -72,9 +85,9 @@ function openLedger(room: Room): Ledger {
   return { room, slots: room.slots, memory: room.memory, warm };
 }
 
-function suits(pool: WaitingPool, ledger: Ledger): boolean {
-  if (!ledger.room.profiles.has(pool.profile)) return false;
-  return Object.entries(pool.labels).every(([name, value]) => ledger.room.labels[name] === value);
+function suits(pool: WaitingPool, room: Room): boolean {
+  if (!room.profiles.has(pool.profile)) return false;
+  return Object.entries(pool.labels).every(([name, value]) => room.labels[name] === value);
 }
 
 function pickBest(profile: string, candidates: readonly Ledger[]): Ledger | undefined {
@@ -112,9 +125,13 @@ function take(ledger: Ledger, profile: string): void {
   else ledger.memory -= ledger.room.profiles.get(profile)?.memory ?? 0;
 }
 
-function addTo(granted: Map<string, Allotment>, pool: string, workerId: string): void {
+function addTo(
+  granted: Map<string, Allotment>,
+  { pool, profile }: Pick<WaitingPool, "pool" | "profile">,
+  workerId: string,
+): void {
   const key = JSON.stringify([pool, workerId]);
   const allotment = granted.get(key);
-  if (allotment === undefined) granted.set(key, { pool, workerId, limit: 1 });
+  if (allotment === undefined) granted.set(key, { pool, profile, workerId, limit: 1 });
   else allotment.limit += 1;
 }

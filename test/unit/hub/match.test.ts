@@ -37,14 +37,16 @@ test("a warm sandbox is preferred to an idle worker, and needs no free memory", 
     memory: 0,
     profiles: new Map([["python", { memory: 100, warm: 1 }]]),
   });
-  assert.deepEqual(allot([pool()], [idle, warm]), [{ pool: "p", workerId: "warm", limit: 1 }]);
+  assert.deepEqual(allot([pool()], [idle, warm]), [
+    { pool: "p", profile: "python", workerId: "warm", limit: 1 },
+  ]);
 });
 
 test("among equals the least loaded worker is next, so a burst spreads", () => {
   const rooms = [room("a", { slots: 4, totalSlots: 4 }), room("b", { slots: 4, totalSlots: 4 })];
   assert.deepEqual(allot([pool({ queued: 4 })], rooms), [
-    { pool: "p", workerId: "a", limit: 2 },
-    { pool: "p", workerId: "b", limit: 2 },
+    { pool: "p", profile: "python", workerId: "a", limit: 2 },
+    { pool: "p", profile: "python", workerId: "b", limit: 2 },
   ]);
 });
 
@@ -57,8 +59,8 @@ test("pools take turns, the one that waits longest first", () => {
   assert.deepEqual(
     allot(pools, rooms).sort((a, b) => (a.pool < b.pool ? -1 : 1)),
     [
-      { pool: "big", workerId: "a", limit: 2 },
-      { pool: "old", workerId: "a", limit: 1 },
+      { pool: "big", profile: "python", workerId: "a", limit: 2 },
+      { pool: "old", profile: "python", workerId: "a", limit: 1 },
     ],
   );
 });
