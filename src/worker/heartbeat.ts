@@ -16,6 +16,8 @@ export interface HeartbeatDeps {
 
 /** `ms` between a beat that was asked for and the one before it, at least */
 const leastGapMs = 250;
+/** how long what changed waits to be told, `ms`: the job that changed it goes first */
+const settleMs = 50;
 
 /**
  * Runs from the first welcome until it is disposed, whatever state the worker is in. The time of a renewal is when its beat was
@@ -58,7 +60,7 @@ export class Heartbeat implements Disposable {
   /** What beats tell has changed enough not to wait for the next one; many changes in a row are told by one. */
   soon(): void {
     if (this.#channel === undefined || this.#soon !== undefined) return;
-    const ms = Math.max(0, this.#lastAt + leastGapMs - performance.now());
+    const ms = Math.max(settleMs, this.#lastAt + leastGapMs - performance.now());
     this.#soon = setTimeout(() => this.#beat(), ms);
   }
 

@@ -1,5 +1,6 @@
 /** One connection to one engine: where it is, how it is spoken to, and the facts about it that do not change. */
 import { Agent } from "node:http";
+import { inspect } from "node:util";
 import Docker, { type DockerOptions } from "dockerode";
 import { SallyportError } from "../../errors.ts";
 import { engineCall } from "./errors.ts";
@@ -22,10 +23,20 @@ export interface EngineFacts {
   warnings: string[];
 }
 
+/**
+ * The library spells out every request for its debug log, also when there is none: without this the agent with all its sockets,
+ * which takes milliseconds.
+ */
+class BriefAgent extends Agent {
+  [inspect.custom](): string {
+    return "Agent";
+  }
+}
+
 export class Engine implements Disposable {
   readonly docker: Docker;
   readonly address: string;
-  readonly #agent = new Agent({ keepAlive: true, timeout: idleMs });
+  readonly #agent = new BriefAgent({ keepAlive: true, timeout: idleMs });
   #facts: Promise<EngineFacts> | undefined;
 
   /** `dockerHost` is `unix:///path` or `tcp://host:port`; the default socket when it is left out. */

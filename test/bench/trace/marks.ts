@@ -14,7 +14,8 @@ export function monotonicNs(): number {
 
 /** What is called on a part, and what to do around it: `before` sees the arguments, `after` what came of them. */
 export interface Around {
-  before?: (args: unknown[]) => unknown[] | undefined;
+  /** may give other arguments */
+  before?: (args: unknown[]) => unknown[] | void;
   after?: (value: unknown) => unknown;
 }
 
@@ -37,10 +38,7 @@ export function watched<T extends object>(target: T, around: Readonly<Record<str
 /** Notes the call, and the moment its promise settles. */
 export function timedCall(note: Note, name: string): Around {
   return {
-    before: () => {
-      note(`${name} asked`);
-      return undefined;
-    },
+    before: () => note(`${name} asked`),
     after: (value) => {
       if (value instanceof Promise) value.then(() => note(`${name} done`)).catch(() => undefined);
       return value;

@@ -43,7 +43,18 @@ await using worker = createWorker(
     profiles: () => profiles,
     dial: async (signal) => watchedChannel(await dial(signal)),
   },
-  { workerId, bootId, version: "0", labels: {}, slots, memoryBytes, cpus, spoolDir: join(stateDir, "spool") },
+  {
+    workerId,
+    bootId,
+    version: "0",
+    labels: {},
+    slots,
+    memoryBytes,
+    cpus,
+    spoolDir: join(stateDir, "spool"),
+    // the jobs of one row are over before sandboxes are made again
+    times: { quietMs: 2_000, patienceMs: 60_000 },
+  },
 );
 worker.onReady(() => tell({ event: "ready", url: hub.url, keyFile: join(stateDir, "admin.key") }));
 let usage = process.cpuUsage();
@@ -81,12 +92,12 @@ function watchedStore(real: Store): Store {
 
 function watchedChannel(channel: WorkerChannel): WorkerChannel {
   return watched(channel, {
-    send: { before: ([message]) => void note(`worker: ${(message as { type: string }).type} sent`) },
-    open: { before: () => void note("worker: output stream opened") },
+    send: { before: ([message]) => note(`worker: ${(message as { type: string }).type} sent`) },
+    open: { before: () => note("worker: output stream opened") },
     listen: {
       before: ([handlers]) => [
         watched(handlers as object, {
-          message: { before: ([message]) => void note(`worker: ${(message as { type: string }).type} read`) },
+          message: { before: ([message]) => note(`worker: ${(message as { type: string }).type} read`) },
         }),
       ],
     },
