@@ -11,8 +11,8 @@ import { layers, type Forward, type HttpRequest, type HttpResponse, type Layer }
 import { headerOf, withHeader } from "./headers.ts";
 
 export interface HttpClientOptions {
-  /** Opens a connection: checked, dialled, with TLS on it where there is any. Throws a `SallyportError` with `details.layer`. */
-  connect(signal: AbortSignal): Promise<Duplex>;
+  /** Opens a connection: checked, dialled, with TLS on it where there is any. Throws a `SallyportError` with `details.layer`. `request`: the one it is opened for. */
+  connect(signal: AbortSignal, request: HttpRequest): Promise<Duplex>;
   /** Connections at once; 256 by default */
   maxConnections?: number;
   /** Requests that wait for one; 1,024 by default */
@@ -60,7 +60,7 @@ class Client implements HttpClient {
     const { responseHeaderMs = 60_000, maxHeaderBytes = 64 * 1024, layer = "upstream" } = options;
     this.#limits = { responseHeaderMs, maxHeaderBytes, layer };
     this.#connections = new Connections({
-      connect: (signal) => options.connect(signal),
+      connect: (signal, request) => options.connect(signal, request),
       max: options.maxConnections ?? 256,
       maxWaiting: options.maxWaiting ?? 1_024,
       idleMs: options.idleMs ?? 3_000,
@@ -95,7 +95,7 @@ class Client implements HttpClient {
   }
 
   async #send(request: HttpRequest, signal: AbortSignal, ended: () => void): Promise<HttpResponse> {
-    const lease = await this.#connections.take(signal).catch((error: unknown) => {
+    const lease = await this.#connections.take(request, signal).catch((error: unknown) => {
       throw unsent(error, this.#limits.layer);
     });
     const deps = { agent: this.#agent, lease, signal, limits: this.#limits };

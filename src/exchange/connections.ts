@@ -2,10 +2,11 @@
 import type { Duplex } from "node:stream";
 import { abortable, deferred, linkSignals, type Deferred } from "../async/index.ts";
 import { SallyportError } from "../errors.ts";
+import type { HttpRequest } from "./contract.ts";
 
 export interface ConnectionsOptions {
   /** Opens one; what it throws goes to the request that needed it. */
-  connect(signal: AbortSignal): Promise<Duplex>;
+  connect(signal: AbortSignal, request: HttpRequest): Promise<Duplex>;
   /** Open at once */
   max: number;
   /** Requests that wait for one */
@@ -38,14 +39,14 @@ export class Connections implements AsyncDisposable {
   }
 
   /** Throws `capacity_exhausted`, `shutting_down`, the signal's reason, or what `connect` throws; nothing was sent then. */
-  async take(signal: AbortSignal): Promise<Lease> {
+  async take(request: HttpRequest, signal: AbortSignal): Promise<Lease> {
     for (;;) {
       this.#closing.signal.throwIfAborted();
       signal.throwIfAborted();
       const idle = this.#takeIdle();
       if (idle !== undefined) return { bytes: idle, reused: true };
       if (this.#open.size + this.#connecting < this.#options.max) {
-        return { bytes: await this.#connect(signal), reused: false };
+        return { bytes: await this.#connect(request, signal), reused: false };
       }
       await this.#wait(signal);
     }
@@ -76,11 +77,11 @@ export class Connections implements AsyncDisposable {
     return undefined;
   }
 
-  async #connect(signal: AbortSignal): Promise<Duplex> {
+  async #connect(request: HttpRequest, signal: AbortSignal): Promise<Duplex> {
     using linked = linkSignals(signal, this.#closing.signal);
     this.#connecting += 1;
     try {
-      const bytes = await this.#options.connect(linked.signal);
+      const bytes = await this.#options.connect(linked.signal, request);
       if (linked.signal.aborted) bytes.destroy();
       linked.signal.throwIfAborted();
       this.#adopt(bytes);

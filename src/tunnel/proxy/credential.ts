@@ -1,0 +1,86 @@
+/** Stamps a route's secret on its requests: one credential reaches the upstream, and none comes back. */
+import type { Readable } from "node:stream";
+import { SallyportError } from "../../errors.ts";
+import {
+  headerOf,
+  withHeader,
+  withoutHeaders,
+  type Forward,
+  type HttpRequest,
+  type HttpResponse,
+} from "../../exchange/index.ts";
+import type { RouteCredential } from "../contract.ts";
+import { redactText, Redaction } from "./redact.ts";
+
+/** Reads a secret where a route says it is. */
+export type ReadSecret = (from: RouteCredential["from"]) => Promise<string>;
+
+/** A secret that was read is used this long, `ms`; a rotated one is then read again */
+const secretMs = 5_000;
+
+/** Whatever else a caller could use to say who it is; a range of a reply could show a secret in pieces. */
+const callersOwn = ["authorization", "cookie", "x-api-key", "api-key", "range", "if-range", "accept-encoding"];
+
+export function throughCredential(
+  credential: RouteCredential,
+  readSecret: ReadSecret,
+  forward: Forward,
+): Forward {
+  const secretOf = cachedSecret(credential, readSecret);
+  return async (request, signal) => {
+    refuseTokenInQuery(request);
+    const secret = await secretOf();
+    const bare = withoutHeaders(request.headers, credential.header, ...callersOwn);
+    const plain = withHeader(bare, "accept-encoding", "identity");
+    const headers = withHeader(plain, credential.header, credential.prefix + secret);
+    return redacted(await forward({ ...request, headers }, signal), secret);
+  };
+}
+
+function cachedSecret(credential: RouteCredential, readSecret: ReadSecret): () => Promise<string> {
+  let held: { secret: string; until: number } | undefined;
+  return async () => {
+    if (held !== undefined && performance.now() < held.until) return held.secret;
+    const secret = await readSecret(credential.from).catch(() => "");
+    if (secret === "") throw noSecret(credential);
+    held = { secret, until: performance.now() + secretMs };
+    return secret;
+  };
+}
+
+/** RFC 6750 §2.3 lets a token stand in the query, where an upstream may prefer it to ours. */
+function refuseTokenInQuery({ target }: HttpRequest): void {
+  if (!/[?&]access_token=/i.test(target)) return;
+  throw new SallyportError("request_invalid", "target: this route brings its own credential", {
+    details: { layer: "auth", sent: false, fix: "leave access_token out of the query" },
+  });
+}
+
+function redacted(response: HttpResponse, secret: string): HttpResponse {
+  const coding = headerOf(response.headers, "content-encoding");
+  if (coding !== undefined && coding.toLowerCase() !== "identity") {
+    response.body.destroy();
+    throw new SallyportError("upstream_failed", "upstream: its reply is coded and cannot be looked through", {
+      details: { layer: "upstream", sent: true, fix: "let the upstream honour accept-encoding: identity" },
+    });
+  }
+  const headers = response.headers.map(([name, value]) => [name, redactText(value, secret)] as const);
+  return { ...response, headers, body: through(response.body, new Redaction(Buffer.from(secret))) };
+}
+
+/** Either end takes the other with it. */
+function through(body: Readable, redaction: Redaction): Readable {
+  body.once("error", (error) => redaction.destroy(error));
+  body.once("close", () => {
+    if (!body.readableEnded) redaction.destroy();
+  });
+  redaction.once("close", () => body.destroy());
+  return body.pipe(redaction);
+}
+
+function noSecret({ from }: RouteCredential): SallyportError {
+  const place = "file" in from ? `file ${from.file}` : `environment variable ${from.env}`;
+  return new SallyportError("upstream_failed", "the credential of this route cannot be read", {
+    details: { layer: "auth", sent: false, fix: `put the secret into the ${place}` },
+  });
+}
