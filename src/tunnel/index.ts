@@ -30,3 +30,8 @@ export {
   type ServerCheck,
 } from "./certificates/check.ts";
 export type { CertificateReason } from "./certificates/fault.ts";
+export type { TunnelDeps, TunnelLimits } from "./proxy/deps.ts";
+export { TunnelFigures } from "./proxy/figures.ts";
+export { forwardRemote, type RemoteDeps, type RemoteForward } from "./proxy/remote.ts";
+export { openTunnel } from "./proxy/tunnel.ts";
+export { watchFiles } from "./proxy/watch-files.ts";

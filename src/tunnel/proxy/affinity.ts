@@ -1,6 +1,12 @@
 /** Keeps an MCP session with the connector that holds it. */
 import { SallyportError } from "../../errors.ts";
-import { headerOf, withHeader, type Forward, type HttpRequest, type HttpResponse } from "../../exchange/index.ts";
+import {
+  headerOf,
+  withHeader,
+  type Forward,
+  type HttpRequest,
+  type HttpResponse,
+} from "../../exchange/index.ts";
 import type { SessionSeal } from "./sessions.ts";
 
 export interface AffinityDeps {

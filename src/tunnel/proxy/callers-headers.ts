@@ -26,6 +26,5 @@ export function callersHeaders(headers: HeaderList): HeaderList {
 }
 
 export function throughCallersHeaders(forward: Forward): Forward {
-  return (request, signal) =>
-    forward({ ...request, headers: callersHeaders(request.headers) }, signal);
+  return (request, signal) => forward({ ...request, headers: callersHeaders(request.headers) }, signal);
 }

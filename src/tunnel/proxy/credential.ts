@@ -13,13 +13,21 @@ import type { RouteCredential } from "../contract.ts";
 import { redactText, Redaction } from "./redact.ts";
 
 /** Reads a secret where a route says it is. */
-export type ReadSecret = (from: RouteCredential["from"]) => Promise<string>;
+export type ReadSecret = (credential: RouteCredential) => Promise<string>;
 
 /** A secret that was read is used this long, `ms`; a rotated one is then read again */
 const secretMs = 5_000;
 
 /** Whatever else a caller could use to say who it is; a range of a reply could show a secret in pieces. */
-const callersOwn = ["authorization", "cookie", "x-api-key", "api-key", "range", "if-range", "accept-encoding"];
+const callersOwn = [
+  "authorization",
+  "cookie",
+  "x-api-key",
+  "api-key",
+  "range",
+  "if-range",
+  "accept-encoding",
+];
 
 export function throughCredential(
   credential: RouteCredential,
@@ -41,7 +49,7 @@ function cachedSecret(credential: RouteCredential, readSecret: ReadSecret): () =
   let held: { secret: string; until: number } | undefined;
   return async () => {
     if (held !== undefined && performance.now() < held.until) return held.secret;
-    const secret = await readSecret(credential.from).catch(() => "");
+    const secret = await readSecret(credential).catch(() => "");
     if (secret === "") throw noSecret(credential);
     held = { secret, until: performance.now() + secretMs };
     return secret;

@@ -43,7 +43,8 @@ export async function loadIdentity(
     keyPem,
     privateKey,
     keyDigest: keyDigestOf(parse(certFile, () => new X509Certificate(certPem))),
-    clientCa: clientCa === null ? null : parse(config.clientCaFile ?? "", () => new X509Certificate(clientCa)),
+    clientCa:
+      clientCa === null ? null : parse(config.clientCaFile ?? "", () => new X509Certificate(clientCa)),
   };
 }
 
@@ -56,7 +57,11 @@ export function keyDigestOf(certificate: X509Certificate): string {
 const clientAuth = "1.3.6.1.5.5.7.3.2";
 
 /** Whether a caller may come in: signed directly by the CA for callers, or another connector of this tunnel by its key. */
-export function admits(identity: ServerIdentity, peer: X509Certificate | undefined, now = new Date()): boolean {
+export function admits(
+  identity: ServerIdentity,
+  peer: X509Certificate | undefined,
+  now = new Date(),
+): boolean {
   if (identity.clientCa === null) return true;
   if (peer === undefined) return false;
   if (keyDigestOf(peer) === identity.keyDigest) return true;
@@ -93,7 +98,10 @@ function parsed<T>(file: string, read: () => T): T {
   } catch (cause) {
     const reason = cause instanceof Error ? cause.message : String(cause);
     throw new SallyportError("config_invalid", `${file}: ${reason}`, {
-      details: { file, fix: "make a pair with `sallyport certs init`, and keep certificate and key together" },
+      details: {
+        file,
+        fix: "make a pair with `sallyport certs init`, and keep certificate and key together",
+      },
       cause,
     });
   }

@@ -1,0 +1,85 @@
+/** Looks at every upstream now and then the way a request would, so that a route says whether it works. */
+import { sleep } from "../../async/index.ts";
+import { isError, SallyportError } from "../../errors.ts";
+import { layerOf } from "../../exchange/index.ts";
+import type { RouteHealth } from "../contract.ts";
+import type { Route } from "../routes.ts";
+
+export interface HealthDeps {
+  routes(): readonly Route[];
+  /** Throws the failure of the first layer that does not hold. */
+  probe(route: Route, signal: AbortSignal): Promise<void>;
+  /** Routes or what is known of them changed. */
+  changed(): void;
+  readonly probeMs: number;
+}
+
+type Look = Pick<RouteHealth, "state" | "layer" | "reason" | "checkedAt">;
+
+const neverLooked: Look = { state: "unknown", layer: null, reason: null, checkedAt: null };
+
+export class RouteProbes implements AsyncDisposable {
+  readonly #deps: HealthDeps;
+  readonly #looks = new Map<string, Look>();
+  readonly #stop = new AbortController();
+  readonly #over: Promise<void>;
+
+  constructor(deps: HealthDeps) {
+    this.#deps = deps;
+    this.#over = this.#keepLooking();
+  }
+
+  health(): readonly RouteHealth[] {
+    return this.#deps.routes().map((route) => {
+      const { host, name } = route;
+      return { host, name, ...(this.#looks.get(keyOf(route)) ?? neverLooked) };
+    });
+  }
+
+  /** Looks at every upstream now; resolves when all have answered or failed. */
+  async look(): Promise<void> {
+    const before = JSON.stringify(this.#states());
+    const routes = this.#deps.routes();
+    await Promise.all(routes.map((route) => this.#lookAt(route)));
+    const known = new Set(this.#deps.routes().map(keyOf));
+    for (const key of this.#looks.keys()) if (!known.has(key)) this.#looks.delete(key);
+    if (JSON.stringify(this.#states()) !== before) this.#deps.changed();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#stop.abort(new SallyportError("shutting_down", "the tunnel closes"));
+    await this.#over;
+  }
+
+  async #keepLooking(): Promise<void> {
+    const { signal } = this.#stop;
+    while (!signal.aborted) {
+      await this.look();
+      // not all connectors at once
+      const jitter = 0.8 + Math.random() * 0.4;
+      await sleep(this.#deps.probeMs * jitter, signal).catch(() => undefined);
+    }
+  }
+
+  async #lookAt(route: Route): Promise<void> {
+    const checked = async (): Promise<Look> => {
+      try {
+        await this.#deps.probe(route, this.#stop.signal);
+        return { ...neverLooked, state: "up", checkedAt: Date.now() };
+      } catch (error) {
+        const failure = isError(error) ? error : SallyportError.from(error);
+        return { state: "down", layer: layerOf(failure), reason: failure.message, checkedAt: Date.now() };
+      }
+    };
+    const look = await checked();
+    if (!this.#stop.signal.aborted) this.#looks.set(keyOf(route), look);
+  }
+
+  #states(): unknown {
+    return this.health().map(({ host, state, layer }) => [host, state, layer]);
+  }
+}
+
+/** A route that goes elsewhere has to be looked at anew. */
+const keyOf = ({ host, upstream }: Route): string =>
+  `${host} ${upstream.scheme}://${upstream.host}:${upstream.port}`;
