@@ -1,0 +1,127 @@
+import assert from "node:assert/strict";
+import { generateKeyPairSync } from "node:crypto";
+import { test } from "node:test";
+import * as fc from "fast-check";
+import { SallyportError } from "../../../../src/errors.ts";
+import { bytesBody, headerOf } from "../../../../src/exchange/index.ts";
+import type { Tunnel } from "../../../../src/tunnel/index.ts";
+import { SessionSeal } from "../../../../src/tunnel/proxy/sessions.ts";
+import { aRequest, byteStreamTo, callerOf, domain, live, rig, textOf } from "./rig.ts";
+import { upstream, valuesOf, type Upstream } from "./upstream.ts";
+
+const newKey = () => generateKeyPairSync("ec", { namedCurve: "P-256" }).privateKey;
+
+test("a sealed session opens for its host and key only, unchanged", () => {
+  const [seal, other] = [new SessionSeal(newKey()), new SessionSeal(newKey())];
+  fc.assert(
+    fc.property(fc.string(), fc.string(), fc.nat(), (connector, session, at) => {
+      const id = seal.seal("docs.test", { connector, session });
+      assert.match(id, /^[\x21-\x7e]+$/);
+      assert.deepEqual(seal.open("docs.test", id), { connector, session });
+      assert.equal(seal.seal("docs.test", { connector, session }), id);
+      assert.equal(seal.open("mail.test", id), null);
+      assert.equal(other.open("docs.test", id), null);
+      const place = 4 + (at % (id.length - 5));
+      const changed = `${id.slice(0, place)}${id[place] === "A" ? "B" : "A"}${id.slice(place + 1)}`;
+      assert.equal(seal.open("docs.test", changed), null);
+      assert.equal(seal.open("docs.test", session), null);
+    }),
+    { numRuns: 200 },
+  );
+});
+
+/** Gives out its own session id and knows no other. */
+const sessionServer = (own: string): Promise<Upstream> =>
+  upstream((message, reply) => {
+    const asked = message.headers["mcp-session-id"];
+    if (asked === undefined) reply.setHeader("mcp-session-id", own).end(`new at ${own}`);
+    else if (asked === own) reply.end(`again at ${own}`);
+    else reply.writeHead(404).end();
+  });
+
+interface Pair extends AsyncDisposable {
+  readonly one: Tunnel;
+  readonly upstreams: readonly [Upstream, Upstream];
+  readonly callers: readonly ReturnType<typeof callerOf>[];
+  cut(): void;
+}
+
+/** Two connectors of one tunnel, each with an upstream of its own. */
+async function pair(): Promise<Pair> {
+  const upstreams = [await sessionServer("up-one"), await sessionServer("up-two")] as const;
+  const tunnels = new Map<string, Tunnel>();
+  let isCut = false;
+  const peer = {
+    open: async ({ connector = "" }: { connector?: string }) => {
+      const tunnel = isCut ? undefined : tunnels.get(connector);
+      if (tunnel === undefined) throw new SallyportError("route_unavailable", "gone");
+      return byteStreamTo(tunnel, "peer");
+    },
+  };
+  const rigs = await Promise.all(
+    (["one", "two"] as const).map(async (connector, at) => {
+      const own = await rig(
+        { routes: { docs: upstreams[at]?.port ?? 0, mail: upstreams[at]?.port ?? 0 } },
+        { connector, peer },
+      );
+      tunnels.set(connector, own.tunnel);
+      return own;
+    }),
+  );
+  const callers = rigs.map(({ tunnel }) => callerOf(tunnel));
+  return {
+    one: rigs[0]?.tunnel ?? assert.fail(),
+    upstreams,
+    callers,
+    cut: () => void (isCut = true),
+    [Symbol.asyncDispose]: async () => {
+      for (const each of [...callers, ...rigs, ...upstreams]) await each[Symbol.asyncDispose]();
+    },
+  };
+}
+
+test("a session goes on with the connector that holds it, whichever one a request comes to", async () => {
+  await using both = await pair();
+  const [toOne, toTwo] = both.callers;
+  const opened = await toOne?.forward(aRequest(), live());
+  const session = headerOf(opened?.headers ?? [], "mcp-session-id") ?? "";
+  assert.doesNotMatch(session, /up-one/);
+  const headers = [["mcp-session-id", session]] as const;
+  for (const caller of [toOne, toTwo]) {
+    const response = await caller?.forward(
+      aRequest({ headers, method: "POST", body: bytesBody(Buffer.from("x")) }),
+      live(),
+    );
+    assert.ok(response);
+    assert.deepEqual([response.status, await textOf(response.body)], [200, "again at up-one"]);
+  }
+  assert.equal(both.upstreams[1].requests.length, 0);
+  const ids = both.upstreams[0].requests.flatMap((request) => valuesOf(request.headers, "mcp-session-id"));
+  assert.deepEqual(ids, ["up-one", "up-one"]);
+});
+
+test("a session nobody knows, of another route, changed, or whose owner is gone is a clean 404", async () => {
+  await using both = await pair();
+  const [toOne, toTwo] = both.callers;
+  const opened = await toOne?.forward(aRequest(), live());
+  const session = headerOf(opened?.headers ?? [], "mcp-session-id") ?? "";
+  const reached = both.upstreams[0].requests.length;
+  const status = async (id: string, over: object = {}): Promise<unknown> => {
+    const response = await toTwo?.forward(aRequest({ headers: [["mcp-session-id", id]], ...over }), live());
+    return [response?.status, JSON.parse(await textOf(response?.body ?? assert.fail()))["error"]];
+  };
+  const unknown = [404, "mcp_session_unknown"];
+  assert.deepEqual(await status("up-one"), unknown);
+  assert.deepEqual(await status(`${session}x`), unknown);
+  assert.deepEqual(await status(session, { host: `mail.${domain}` }), unknown);
+  const hop = {
+    headers: [
+      ["mcp-session-id", session],
+      ["x-sallyport-hop", "three"],
+    ],
+  };
+  assert.deepEqual(await status(session, hop), unknown);
+  both.cut();
+  assert.deepEqual(await status(session), unknown);
+  assert.equal(both.upstreams[0].requests.length, reached);
+});
