@@ -1,4 +1,5 @@
 /** The record of what sandboxes asked for, was decided, and came of it: one line each, every line hashed over the one before. */
+import type { SallyportError } from "../errors.ts";
 
 export interface AuditEntry {
   /** `decision`: a request was let through or refused; `call`: one tool call, with how it came out */
@@ -32,6 +33,10 @@ export interface AuditLog extends AsyncDisposable {
   record(entry: AuditEntry): void;
   /** HMAC of `bytes` under the key of this log: equal arguments can be matched, none can be guessed. */
   digest(bytes: Uint8Array): string;
-  /** Resolves once everything recorded so far is on disk. */
+  /** Resolves once everything recorded so far is on disk; rejects with `failed` when the disk does not take it. */
   flush(): Promise<void>;
+  /** Why the last write did not reach the disk (`store_full`, `store_unavailable`); null while all is well. Tried again for ever. */
+  readonly failed: SallyportError | null;
+  /** Entries that were dropped because too many waited for the disk; the log says so too, where they are missing */
+  readonly lost: number;
 }
