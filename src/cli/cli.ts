@@ -13,6 +13,7 @@ const commands: Record<string, () => Promise<Register>> = {
   workers: async () => (await import("./commands/workers.ts")).registerWorkers,
   routes: async () => (await import("./commands/routes.ts")).registerRoutes,
   profiles: async () => (await import("./commands/profiles.ts")).registerProfiles,
+  audit: async () => (await import("./commands/audit.ts")).registerAudit,
   keys: async () => (await import("./commands/keys.ts")).registerKeys,
   loadtest: async () => (await import("./commands/loadtest.ts")).registerLoadtest,
   doctor: async () => (await import("./commands/doctor.ts")).registerDoctor,

@@ -48,6 +48,7 @@ test("every command has a help text with examples", async () => {
     ...["ls", "show", "check"].map((name) => ["profiles", name]),
     ...["add", "ls", "revoke"].map((name) => ["keys", name]),
     ["doctor"],
+    ["audit", "verify"],
     ["dev"],
     ["hub"],
     ["worker"],
