@@ -114,7 +114,7 @@ function unreachable(
   cause: unknown,
 ): SallyportError {
   const { scheme, host, port } = upstream;
-  const reason = cause instanceof Error ? cause.message : String(cause);
+  const reason = reasonOf(cause);
   const fix =
     layer === "dial"
       ? "start the upstream, or correct its host and port"
@@ -134,4 +134,10 @@ function untrusted(upstream: UpstreamAddress, reason: string, cause?: unknown): 
     },
     cause,
   });
+}
+
+/** OpenSSL's short reason where there is one; its whole message is a line of a log. */
+function reasonOf(cause: unknown): string {
+  if (!(cause instanceof Error)) return String(cause);
+  return "reason" in cause && typeof cause.reason === "string" ? cause.reason : cause.message;
 }
