@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { readFileSync } from "node:fs";
 import { connect, createServer, type AddressInfo, type Socket } from "node:net";
@@ -203,4 +204,31 @@ test("what a reset leaves costs no memory and no place", { timeout: 30_000 }, as
   const program = await rig.dial(port);
   assert.ok(String((await once(program, "data"))[0]).length > 0);
   assert.ok(rssKiB(rig.process.pid) < idle + 500);
+});
+
+test("200 connections of every kind at once disturb each other in nothing", { timeout: 60_000 }, async () => {
+  await using rig = await startLocal();
+  const port = await freePort();
+  await rig.guest.listen([port], (socket) => socket.pipe(socket));
+  const one = async (number: number): Promise<void> => {
+    const program = await rig.dial(port);
+    program.on("error", () => undefined);
+    const sent = randomBytes((number * 7919) % 400_000);
+    const kind = number % 4;
+    if (kind === 0) {
+      program.write(sent);
+      await sleep(number % 20);
+      rig.reset(program);
+      return;
+    }
+    // some speak at once and listen later, some end before they listen
+    if (kind === 1) program.pause();
+    program.end(sent);
+    await sleep(number % 30);
+    const got: Buffer[] = [];
+    for await (const chunk of program) got.push(chunk as Buffer);
+    assert.ok(Buffer.concat(got).equals(sent));
+  };
+  await Promise.all(Array.from({ length: 200 }, (_, number) => one(number)));
+  assert.equal((await rig.guest.exec({ argv: ["true"], env: {}, cwd: "/", stdin: "none" })).id > 0, true);
 });
