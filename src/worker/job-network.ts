@@ -1,7 +1,7 @@
 /** The network of one job: there before its command starts, gone when that ends. */
 import { withDeadline } from "../async/index.ts";
 import type { LogEvent, McpGrant } from "../protocol/index.ts";
-import type { Guest, GuestNet, Sandbox } from "../sandbox/index.ts";
+import type { Sandbox } from "../sandbox/index.ts";
 import type { Lease } from "./leases.ts";
 import type { CallTold, SandboxNetwork } from "./network.ts";
 
@@ -27,9 +27,7 @@ export async function openNetwork(
   if (network === undefined || grants.length === 0)
     return { calls: 0, tellTo, [Symbol.asyncDispose]: () => Promise.resolve() };
   const subject = { job: lease.ref.lease, sandbox: sandbox.id, profile: lease.profile.name };
-  const attachment = await network.attach(sandbox.guest as Guest & GuestNet, subject, grants, (call) =>
-    events.push(call),
-  );
+  const attachment = await network.attach(sandbox.guest, subject, grants, (call) => events.push(call));
   return {
     get calls() {
       return attachment.calls;
