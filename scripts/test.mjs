@@ -23,7 +23,8 @@ await command(async (signal) => {
     for (const suite of suites) {
       if (signal.aborted) break;
       console.log(`\n== ${suite.name}: ${suite.files.length} files ==`);
-      const code = await runNode([...tally.reporters(), ...request.options, ...suite.files], {
+      const options = [...optionsFor(suite), ...request.options];
+      const code = await runNode([...tally.reporters(), ...options, ...suite.files], {
         signal,
         env: { REQUIRE_DOCKER: process.env.REQUIRE_DOCKER ?? "1", ...env },
       });
@@ -35,6 +36,11 @@ await command(async (signal) => {
     tally.dispose();
   }
 });
+
+/** What needs no engine shares nothing but the process: starting one for each file takes longer than its tests. */
+function optionsFor(suite) {
+  return needsEngine(suite) ? [] : ["--test-isolation=none"];
+}
 
 /** @param {string[]} args */
 function parse(args) {
