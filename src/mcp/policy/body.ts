@@ -34,15 +34,6 @@ export function collect(source: Readable, limit: number): Promise<Collected> {
   });
 }
 
-export function bodyOf(bytes: Uint8Array): Readable {
-  return new Readable({
-    read() {
-      this.push(bytes);
-      this.push(null);
-    },
-  });
-}
-
 /** What was collected, and whatever else `rest` brings. */
 export function continued(bytes: Buffer, rest: Readable): Readable {
   return Readable.from(

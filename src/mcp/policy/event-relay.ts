@@ -1,6 +1,6 @@
 /** Passes a stream of events on, each as soon as it is whole. */
 import { Readable } from "node:stream";
-import { EventSplitter, readEvent, writeEvent } from "./sse.ts";
+import { EventSplitter, readEvent, rewriteEvent, writeEvent } from "./sse.ts";
 
 export interface EventReader {
   /** Must see every event */
@@ -63,11 +63,11 @@ class EventRelay extends Readable {
   }
 
   #read(piece: Buffer): Buffer {
-    const { others, data, hasId } = readEvent(piece);
-    this.#resumable ||= hasId;
-    if (data === undefined) return piece;
-    const read = this.#reader.read(data);
-    return read === data ? piece : writeEvent(others, read);
+    const event = readEvent(piece);
+    this.#resumable ||= event.hasId;
+    if (event.data === undefined) return piece;
+    const read = this.#reader.read(event.data);
+    return read === event.data ? piece : rewriteEvent(event, read);
   }
 
   #tooLong(): boolean {
@@ -91,7 +91,7 @@ class EventRelay extends Readable {
   }
 
   #finish(resumable = this.#resumable): void {
-    for (const message of this.#close(resumable)) this.push(writeEvent(["event: message"], message));
+    for (const message of this.#close(resumable)) this.push(writeEvent(message));
     this.push(null);
   }
 

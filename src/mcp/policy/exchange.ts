@@ -1,8 +1,8 @@
 /** One HTTP exchange with an upstream: what was asked, and what its answer means for calls, lists and the caller. */
 import { SallyportError } from "../../errors.ts";
-import type { HttpRequest, HttpResponse, Layer } from "../../exchange/index.ts";
+import { bytesBody, type HttpRequest, type HttpResponse, type Layer } from "../../exchange/index.ts";
 import type { CallOutcome, ToolRule } from "../contract.ts";
-import { bodyOf, collect, continued, type Collected } from "./body.ts";
+import { collect, continued, type Collected } from "./body.ts";
 import { OpenCalls } from "./calls.ts";
 import { relayEvents } from "./event-relay.ts";
 import { bodyKind, forNewBody, isEncoded } from "./headers.ts";
@@ -173,9 +173,9 @@ export class Exchange {
     const text = bytes.toString("utf8");
     const read = this.read(text);
     this.#calls.settleAll(response.status >= 400 ? "failed" : "unknown");
-    if (read === text) return { ...response, body: bodyOf(bytes) };
+    if (read === text) return { ...response, body: bytesBody(bytes) };
     const changed = Buffer.from(read);
-    return { ...response, headers: forNewBody(response.headers, changed.length), body: bodyOf(changed) };
+    return { ...response, headers: forNewBody(response.headers, changed.length), body: bytesBody(changed) };
   }
 
   #long(response: HttpResponse, { bytes }: Collected): HttpResponse {

@@ -1,8 +1,8 @@
 import { abortable } from "../../async/index.ts";
 import { SallyportError } from "../../errors.ts";
-import type { Forward, HttpRequest, HttpResponse } from "../../exchange/index.ts";
+import { bytesBody, type Forward, type HttpRequest, type HttpResponse } from "../../exchange/index.ts";
 import type { ToolCall, ToolRule } from "../contract.ts";
-import { bodyOf, collect } from "./body.ts";
+import { collect } from "./body.ts";
 import { judge, type Refusal } from "./calls.ts";
 import { Exchange, type Asked } from "./exchange.ts";
 import { bodyKind, isEncoded, valuesOf, withHeaders } from "./headers.ts";
@@ -53,7 +53,7 @@ async function post(policy: Policy, request: HttpRequest, signal: AbortSignal): 
   const ready: HttpRequest = {
     ...request,
     headers: withHeaders(request.headers, { "content-length": String(bytes.length) }),
-    body: bodyOf(bytes),
+    body: bytesBody(bytes),
   };
   const reading = readMessages(bytes, request.id);
   if (!reading.ok) {

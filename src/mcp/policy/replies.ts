@@ -1,7 +1,6 @@
 /** What this layer answers itself, as JSON-RPC. */
 import { errorCodes, type ErrorCode } from "../../errors.ts";
-import type { HttpResponse, Layer } from "../../exchange/index.ts";
-import { bodyOf } from "./body.ts";
+import { bytesBody, type HttpResponse, type Layer } from "../../exchange/index.ts";
 
 /** JSON-RPC codes of our own answers: -32602 as for an unknown tool, -32020 as the 2026-07-28 revision says, else -32000. */
 export const rpcCodes = { denied: -32602, headerMismatch: -32020, failed: -32000 } as const;
@@ -41,6 +40,6 @@ export function jsonReply(status: number, text: string): HttpResponse {
       ["content-type", "application/json"],
       ["content-length", String(bytes.length)],
     ],
-    body: bodyOf(bytes),
+    body: bytesBody(bytes),
   };
 }

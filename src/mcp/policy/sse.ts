@@ -73,26 +73,38 @@ export interface EventLines {
   /** Undefined where the event has none, and so is not dispatched */
   readonly data: string | undefined;
   readonly hasId: boolean;
+  /** What ends its lines, and what ends its blank line as far as that has come */
+  readonly ends: { readonly line: string; readonly blank: string };
 }
 
 /** Reads one whole event. */
 export function readEvent(bytes: Buffer): EventLines {
+  const text = bytes.toString("utf8");
   const others: string[] = [];
   const data: string[] = [];
-  for (const line of bytes
-    .toString("utf8")
-    .replace(/^\uFEFF/, "")
-    .split(/\r\n|\r|\n/)) {
+  for (const line of text.replace(/^\uFEFF/, "").split(lineEnd)) {
     if (line === "") continue;
     const match = /^data(?:: ?(.*))?$/s.exec(line);
     if (match === null) others.push(line);
     else data.push(match[1] ?? "");
   }
-  const hasId = others.some((line) => /^id(?::|$)/.test(line));
-  return { others, data: data.length === 0 ? undefined : data.join("\n"), hasId };
+  return {
+    others,
+    data: data.length === 0 ? undefined : data.join("\n"),
+    hasId: others.some((line) => /^id(?::|$)/.test(line)),
+    ends: { line: lineEnd.exec(text)?.[0] ?? "\n", blank: /(?:\r\n|\r|\n)$/.exec(text)?.[0] ?? "" },
+  };
 }
 
-export function writeEvent(others: readonly string[], data: string): Buffer {
+const lineEnd = /\r\n|\r|\n/;
+
+/** An event of its own. */
+export function writeEvent(data: string): Buffer {
+  return Buffer.from(`event: message\ndata: ${data}\n\n`);
+}
+
+/** The event with other data, its other lines first. */
+export function rewriteEvent({ others, ends }: EventLines, data: string): Buffer {
   const lines = [...others, ...data.split("\n").map((line) => `data: ${line}`)];
-  return Buffer.from(`${lines.join("\n")}\n\n`);
+  return Buffer.from(lines.map((line) => line + ends.line).join("") + ends.blank);
 }
