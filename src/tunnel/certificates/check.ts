@@ -79,7 +79,7 @@ export function checkServerCertificate(pem: string, check: ServerCheck): Checked
   const checked = read(pem, "server certificate");
   const rule = ruleFor("server certificate");
   const direct =
-    checked.certificate.checkIssued(authority.certificate) &&
+    checked.certificate.issuer === authority.certificate.subject &&
     checked.certificate.verify(authority.certificate.publicKey);
   rule(direct, "signed_by_another", "is not signed directly by the registered CA");
   const named = valueOf(checked.asn1, id_ce_authorityKeyIdentifier, AuthorityKeyIdentifier)?.keyIdentifier;
