@@ -15,6 +15,7 @@ const commands: Record<string, () => Promise<Register>> = {
   profiles: async () => (await import("./commands/profiles.ts")).registerProfiles,
   audit: async () => (await import("./commands/audit.ts")).registerAudit,
   keys: async () => (await import("./commands/keys.ts")).registerKeys,
+  certs: async () => (await import("./commands/certs.ts")).registerCerts,
   loadtest: async () => (await import("./commands/loadtest.ts")).registerLoadtest,
   doctor: async () => (await import("./commands/doctor.ts")).registerDoctor,
   demo: async () => (await import("./commands/demo.ts")).registerDemo,

@@ -39,6 +39,28 @@ export interface Keys {
   revoke(name: string): Promise<void>;
 }
 
+interface CertificateState {
+  done: "made" | "renewed" | "kept";
+  file: string;
+  /** SHA-256 of the DER, lower-case hexadecimal */
+  fingerprint: string;
+  expiresAt: string;
+}
+
+export interface CertificateFolder {
+  dir: string;
+  domain: string;
+  authority: CertificateState;
+  server: CertificateState;
+}
+
+/** The certificates of a tunnel's folder. */
+export interface Certs {
+  /** Throws `config_invalid` or `certificate_invalid` rather than replace a file that is not the authority's. */
+  init(request: { dir: string; domain: string; days: number }): Promise<CertificateFolder>;
+  renew(request: { dir: string; days: number; renewBeforeDays: number }): Promise<CertificateFolder>;
+}
+
 export interface CostOptions {
   settings: SandboxSettings;
   stateDir: string;
@@ -82,6 +104,7 @@ export interface Roles {
   /** Looks on at what these workers make on the engine of this host */
   watchSandboxes(workers: readonly string[]): Promise<EngineWatch>;
   keys(stateDir: string): Promise<Keys>;
+  certs(): Promise<Certs>;
   /** What profiles cost on this host, measured by making their sandboxes; every one when none is named */
   profileCosts(options: CostOptions): Promise<readonly ProfileCost[]>;
 }

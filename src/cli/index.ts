@@ -1,2 +1,11 @@
 export { runCli } from "./cli.ts";
-export type { CliDeps, KeyRow, Keys, Roles, StandardInput, WatchSignals } from "./context.ts";
+export type {
+  CertificateFolder,
+  Certs,
+  CliDeps,
+  KeyRow,
+  Keys,
+  Roles,
+  StandardInput,
+  WatchSignals,
+} from "./context.ts";

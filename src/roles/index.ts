@@ -2,6 +2,7 @@
 import type { DevSettings, HubSettings, SandboxSettings, WorkerSettings } from "../config/index.ts";
 import type { EngineWatch, ProbeReport, SandboxInfo } from "../sandbox/index.ts";
 import type { CostOptions, ProfileCost } from "./cost.ts";
+import type { StateCerts } from "./certs.ts";
 import type { StateKeys } from "./keys.ts";
 import type { RoleHost } from "./life.ts";
 
@@ -19,6 +20,7 @@ export interface Roles {
   /** Looks on at what these workers make on the engine of this host */
   watchSandboxes(workers: readonly string[]): Promise<EngineWatch>;
   keys(stateDir: string): Promise<StateKeys>;
+  certs(): Promise<StateCerts>;
   /** What profiles cost on this host, measured by making their sandboxes */
   profileCosts(options: CostOptions): Promise<ProfileCost[]>;
 }
@@ -32,6 +34,7 @@ export function createRoles(host: RoleHost): Roles {
     sandboxesOf: async (workerId) => (await import("./doctor.ts")).sandboxesOf(workerId),
     watchSandboxes: async (workers) => (await import("./watch.ts")).watchSandboxes(workers),
     keys: async (stateDir) => (await import("./keys.ts")).openKeys(stateDir),
+    certs: async () => (await import("./certs.ts")).openCerts(),
     profileCosts: async (options) => (await import("./cost.ts")).measureCosts(options),
   };
 }

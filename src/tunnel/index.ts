@@ -20,6 +20,7 @@ export {
   openAuthority,
   type Authority,
   type CertifiedKey,
+  type ServerKey,
   type ServerRequest,
 } from "./certificates/authority.ts";
 export {
@@ -29,6 +30,14 @@ export {
   type CheckedCertificate,
   type ServerCheck,
 } from "./certificates/check.ts";
+export {
+  initCertificates,
+  renewCertificates,
+  type CertificateFolder,
+  type CertificateState,
+  type InitRequest,
+  type RenewRequest,
+} from "./certificates/folder.ts";
 export type { CertificateReason } from "./certificates/fault.ts";
 export type { TunnelDeps, TunnelLimits } from "./proxy/deps.ts";
 export { TunnelFigures } from "./proxy/figures.ts";

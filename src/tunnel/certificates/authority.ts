@@ -1,5 +1,11 @@
 /** Our own certificate authorities: the one of a tunnel's inner TLS, and the one a gateway shows its sandboxes. */
-import { createPrivateKey, generateKeyPair, generateKeyPairSync, type KeyObject } from "node:crypto";
+import {
+  createPrivateKey,
+  createPublicKey,
+  generateKeyPair,
+  generateKeyPairSync,
+  type KeyObject,
+} from "node:crypto";
 import { promisify } from "node:util";
 import { certificateFault } from "./fault.ts";
 import { checkAuthority, fingerprintOf } from "./check.ts";
@@ -11,12 +17,16 @@ export interface CertifiedKey {
   readonly keyPem: string;
 }
 
+export type ServerKey = "rsa-4096" | "ecdsa-p256";
+
 export interface ServerRequest {
   /** Good for the domain itself and for every name one label below it */
   readonly domain: string;
   readonly days: number;
   /** `rsa-4096` by default, as documented; making such a key takes a second or more */
-  readonly key?: "rsa-4096" | "ecdsa-p256";
+  readonly key?: ServerKey;
+  /** The private key to sign for once more, instead of a new one */
+  readonly keyPem?: string;
 }
 
 export interface Authority extends CertifiedKey {
@@ -67,17 +77,23 @@ function authority(certPem: string, key: KeyObject): Authority {
       const spec = { commonName: host, publicKey, ...times, hosts: [host] };
       return { certPem: encodeCertificate(spec, signer), keyPem: pemOf(privateKey) };
     },
-    issueServerCertificate: async ({ domain, days, key: kind = "rsa-4096" }: ServerRequest) => {
-      const { publicKey, privateKey } =
-        kind === "rsa-4096"
-          ? await generate("rsa", { modulusLength: 4096 })
-          : await generate("ec", { namedCurve: "P-256" });
+    issueServerCertificate: async ({ domain, days, key: kind, keyPem }: ServerRequest) => {
+      const privateKey = keyPem === undefined ? await generateKey(kind) : createPrivateKey(keyPem);
+      const publicKey = createPublicKey(privateKey);
       const { notBefore, notAfter } = validity(days);
       const times = { notBefore, notAfter: notAfter < end ? notAfter : end };
       const spec = { commonName: domain, publicKey, ...times, hosts: [`*.${domain}`, domain] };
       return { certPem: encodeCertificate(spec, signer), keyPem: pemOf(privateKey) };
     },
   });
+}
+
+async function generateKey(kind: ServerKey = "rsa-4096"): Promise<KeyObject> {
+  const pair =
+    kind === "rsa-4096"
+      ? await generate("rsa", { modulusLength: 4096 })
+      : await generate("ec", { namedCurve: "P-256" });
+  return pair.privateKey;
 }
 
 function validity(days: number): { notBefore: Date; notAfter: Date } {

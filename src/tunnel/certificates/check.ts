@@ -8,10 +8,12 @@ import {
   id_ce_basicConstraints,
   id_ce_extKeyUsage,
   id_ce_keyUsage,
+  id_ce_subjectAltName,
   id_ce_subjectKeyIdentifier,
   id_kp_serverAuth,
   KeyUsage,
   KeyUsageFlags,
+  SubjectAlternativeName,
   SubjectKeyIdentifier,
   type Certificate,
 } from "@peculiar/asn1-x509";
@@ -91,6 +93,13 @@ export function checkServerCertificate(pem: string, check: ServerCheck): Checked
   rule(purposes?.includes(id_kp_serverAuth) ?? true, "not_for_servers", "is not for servers");
   checkStrength(checked, check.now ?? new Date(), rule);
   return publicPart(checked);
+}
+
+/** The DNS names a certificate is good for. */
+export function dnsNames(pem: string): readonly string[] {
+  const { asn1 } = read(pem, "certificate");
+  const names = valueOf(asn1, id_ce_subjectAltName, SubjectAlternativeName) ?? [];
+  return names.flatMap(({ dNSName }) => (dNSName === undefined ? [] : [dNSName]));
 }
 
 /** SHA-256 of the DER, lower-case hexadecimal, as the registration shows it. */

@@ -15,7 +15,7 @@ const fixes = {
   no_subject_key_identifier: `the certificate needs a SubjectKeyIdentifier; ${anew}`,
   no_key_cert_sign: `the certificate's KeyUsage needs keyCertSign; ${anew}`,
   not_yet_valid: "correct the clock, or wait until the certificate is valid",
-  expired: again,
+  expired: `${again}; an authority that ended is made anew in another folder`,
   weak_key: "use RSA of at least 2048 bits, or ECDSA on P-256, P-384 or P-521",
   weak_signature: "sign with SHA-256 or stronger",
   signed_by_another: `no CA between it and the registered one is allowed; ${again}`,

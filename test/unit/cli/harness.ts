@@ -54,6 +54,7 @@ export function cli(options: CliOptions = {}): CliRun {
       sandboxesOf: nothing,
       watchSandboxes: nothing,
       keys: nothing,
+      certs: nothing,
       profileCosts: nothing,
       ...options.roles,
     },
