@@ -80,7 +80,8 @@ class Face<Context> implements HttpFace<Context> {
     const connection = new FaceConnection({ ...this.#deps, context, bytes }, this.#options);
     this.#open.set(bytes, connection);
     void connection.over.then(() => {
-      this.#open.delete(bytes);
+      // who took the bytes of a CONNECT may serve them here again
+      if (this.#open.get(bytes) === connection) this.#open.delete(bytes);
       this.#closed.notify();
     });
     this.#server.emit("connection", bytes);

@@ -26,9 +26,9 @@ export interface ReadOptions {
 export function readRequest(message: IncomingMessage, options: ReadOptions): FaceRequest {
   const pairs = pairsOf(message.rawHeaders);
   const connects = message.method === "CONNECT";
-  const authority = hostOf(pairs);
   const isFramed = framed(pairs, message.httpVersion);
   const target = connects ? connectTarget(message.url ?? "") : targetOf(message.url ?? "", options);
+  const authority = target.absolute !== null && isOldConnect(message) ? target.absolute : hostOf(pairs);
   return {
     id: idOf(pairs, options),
     method: message.method ?? "GET",
@@ -40,6 +40,11 @@ export function readRequest(message: IncomingMessage, options: ReadOptions): Fac
     headers: withoutHeaders(endToEnd(pairs), "x-request-id"),
     body: isFramed && !connects ? message : null,
   };
+}
+
+/** Before HTTP/1.1 a `CONNECT` needs no `Host` (RFC 9110 §7.2), and Python's clients send none. */
+function isOldConnect({ method, httpVersion, headers }: IncomingMessage): boolean {
+  return method === "CONNECT" && httpVersion === "1.0" && headers.host === undefined;
 }
 
 /** An id for what never became a request. */
