@@ -10,14 +10,16 @@ import type { Store } from "../store/index.ts";
 import { createApi } from "./api/app.ts";
 import type { Api } from "./api/context.ts";
 import { authenticate, requireScope } from "./auth/gate.ts";
-import type { KeyRing } from "./auth/key-ring.ts";
+import type { Authenticator } from "./auth/authenticator.ts";
 import type { Identity } from "./auth/keys.ts";
 import { checkNames, type OwnNames } from "./auth/origin.ts";
+import { revocationLoop } from "./auth/revocation.ts";
 import type { HubContext } from "./connections/context.ts";
 import { WorkerRegistry } from "./connections/registry.ts";
 import { serveChannel } from "./connections/serve.ts";
 import { dispatchLoop } from "./dispatch/dispatcher.ts";
 import { Wake } from "./dispatch/wake.ts";
+import { openEdge, type Edge } from "./edge/edge.ts";
 import { expiryLoop } from "./expiry.ts";
 import { Listener } from "./listener.ts";
 import { LiveJobs } from "./live/live-jobs.ts";
@@ -31,12 +33,14 @@ export interface HubDeps {
   /** stays the caller's to dispose, after the hub */
   store: Store;
   log: Log;
-  keys: KeyRing;
+  keys: Authenticator;
 }
 
 export interface Hub extends AsyncDisposable {
   readonly url: string;
   readonly id: string;
+  /** `host:port` of the listener for callers of routes; null without one */
+  readonly edge: string | null;
   /** Takes nothing new, sends workers elsewhere, and resolves once every reply is out, at the latest after `deadlineMs`. */
   drain(deadlineMs: number): Promise<void>;
   /** Cuts every connection at once, as a crash would. */
@@ -60,8 +64,9 @@ export async function createHub(deps: HubDeps, options: HubOptions): Promise<Hub
   });
   if (listener === undefined) throw new SallyportError("internal", "the API made no server");
   const url = await listen(api, options);
-  context.log.info({ url }, "hub listens");
-  return new RunningHub({ context, api, listener, keys: deps.keys }, { url, names, leaving, options });
+  const edge = options.edge === undefined ? undefined : await openEdge(context.tunnel, options.edge);
+  context.log.info({ url, edge: edge?.address }, "hub listens");
+  return new RunningHub({ context, api, listener, edge, keys: deps.keys }, { url, names, leaving, options });
 }
 
 function makeContext(deps: HubDeps, options: HubOptions): HubContext {
@@ -105,7 +110,8 @@ interface RunningDeps {
   context: HubContext;
   api: Api;
   listener: Listener;
-  keys: KeyRing;
+  edge: Edge | undefined;
+  keys: Authenticator;
 }
 
 interface RunningOptions {
@@ -121,8 +127,9 @@ class RunningHub implements Hub {
   readonly #context: HubContext;
   readonly #api: Api;
   readonly #listener: Listener;
+  readonly #edge: Edge | undefined;
   readonly #leaving: AbortController;
-  readonly #channels = new Set<HubChannel>();
+  readonly #channels = new Map<HubChannel, Identity>();
   readonly #stopped = new AbortController();
   readonly #acceptor: Acceptor;
   #disposing: Promise<void> | undefined;
@@ -133,6 +140,7 @@ class RunningHub implements Hub {
     this.#context = deps.context;
     this.#api = deps.api;
     this.#listener = deps.listener;
+    this.#edge = deps.edge;
     this.#leaving = leaving;
     const { log, tasks } = deps.context;
     this.#acceptor = new ChannelAcceptor({
@@ -144,15 +152,22 @@ class RunningHub implements Hub {
     });
     const retentionMs = options.retentionMs ?? defaultRetentionMs;
     tasks.start("dispatch", () => dispatchLoop(this.#context, this.#stopped.signal));
+    tasks.start("revocation", () =>
+      revocationLoop({ keys: deps.keys, log }, this.#channels, this.#stopped.signal),
+    );
     tasks.start("expiry", () => expiryLoop(this.#context, { retentionMs }, this.#stopped.signal));
+  }
+
+  get edge(): string | null {
+    return this.#edge?.address ?? null;
   }
 
   async drain(deadlineMs: number): Promise<void> {
     using deadline = deadlineSignal(deadlineMs, "draining the hub");
     this.#leaving.abort(new SallyportError("hub_draining", "this hub is about to stop"));
-    for (const channel of this.#channels) channel.send({ type: "go-away", deadlineMs });
+    for (const channel of this.#channels.keys()) channel.send({ type: "go-away", deadlineMs });
     try {
-      await this.#listener.idle(deadline.signal);
+      await Promise.all([this.#listener.idle(deadline.signal), this.#edge?.drain(deadlineMs)]);
     } catch (error) {
       this.#context.log.warn({ err: error }, "hub drained up to its deadline, replies are cut");
     }
@@ -161,7 +176,7 @@ class RunningHub implements Hub {
   abort(reason: SallyportError): void {
     this.#leaving.abort(reason);
     this.#stopped.abort(reason);
-    for (const channel of this.#channels) channel.abort(reason);
+    for (const channel of this.#channels.keys()) channel.abort(reason);
     this.#listener.server.closeAllConnections();
   }
 
@@ -174,6 +189,7 @@ class RunningHub implements Hub {
     const reason = new SallyportError("shutting_down", "the hub stops");
     this.#leaving.abort(reason);
     this.#stopped.abort(reason);
+    await this.#edge?.[Symbol.asyncDispose]();
     await this.#acceptor[Symbol.asyncDispose]();
     this.#listener.server.closeAllConnections();
     await this.#api.close();
@@ -182,7 +198,7 @@ class RunningHub implements Hub {
     this.#context.log.info("hub stopped");
   }
 
-  async #authorize(request: IncomingMessage, keys: KeyRing, names: OwnNames): Promise<Identity> {
+  async #authorize(request: IncomingMessage, keys: Authenticator, names: OwnNames): Promise<Identity> {
     checkNames({ host: request.headers.host, origin: request.headers.origin }, names);
     const identity = await authenticate(keys, request.headers);
     requireScope(identity, "worker", "connector");
@@ -193,7 +209,7 @@ class RunningHub implements Hub {
   }
 
   #serve(channel: HubChannel, identity: Identity): void {
-    this.#channels.add(channel);
+    this.#channels.set(channel, identity);
     this.#context.tasks.start("channel", async () => {
       try {
         await serveChannel(this.#context, channel, identity);

@@ -1,3 +1,4 @@
+import type { EdgeOptions } from "./edge/edge.ts";
 import { defaultIntervals, type Intervals } from "../protocol/index.ts";
 
 export interface HubOptions {
@@ -11,6 +12,8 @@ export interface HubOptions {
   intervals?: Partial<Intervals>;
   /** how long finished jobs are kept, `ms`; default 7 days */
   retentionMs?: number;
+  /** where callers of routes come in; nowhere without it */
+  edge?: EdgeOptions;
   /** PEM; plain HTTP without it */
   tls?: { cert: string; key: string };
 }

@@ -44,3 +44,10 @@ export { TunnelFigures } from "./proxy/figures.ts";
 export { forwardRemote, type RemoteDeps, type RemoteForward } from "./proxy/remote.ts";
 export { openTunnel } from "./proxy/tunnel.ts";
 export { watchFiles } from "./proxy/watch-files.ts";
+export {
+  connectorTimes,
+  createConnector,
+  type Connector,
+  type ConnectorDeps,
+  type ConnectorOptions,
+} from "./connector.ts";

@@ -4,7 +4,7 @@ import type { FastifyBaseLogger } from "fastify";
 import type { ZodTypeProvider } from "fastify-type-provider-zod";
 import { SallyportError } from "../../errors.ts";
 import type { JobRecord } from "../../store/index.ts";
-import type { KeyRing } from "../auth/key-ring.ts";
+import type { Authenticator } from "../auth/authenticator.ts";
 import { hasScope, type Identity, type Scope } from "../auth/keys.ts";
 import type { OwnNames } from "../auth/origin.ts";
 import type { HubContext } from "../connections/context.ts";
@@ -35,7 +35,7 @@ export type Api = FastifyInstance<
 /** What the routes work with. */
 export interface ApiContext {
   readonly hub: HubContext;
-  readonly keys: KeyRing;
+  readonly keys: Authenticator;
   readonly names: OwnNames;
   /** fires when the hub drains or stops: nothing is accepted any more, and who follows a job is let go */
   readonly leaving: AbortSignal;

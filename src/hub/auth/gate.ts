@@ -1,13 +1,12 @@
 /** The checks every request passes before anything else looks at it, on HTTP and on the upgrade alike. */
 import type { IncomingHttpHeaders } from "node:http";
 import { SallyportError } from "../../errors.ts";
-import type { KeyRing } from "./key-ring.ts";
+import type { Authenticator } from "./authenticator.ts";
 import { hasScope, type Identity, type Scope } from "./keys.ts";
 
-/** Who the bearer key belongs to. Throws `unauthenticated`. */
-export async function authenticate(keys: KeyRing, headers: IncomingHttpHeaders): Promise<Identity> {
-  const match = /^Bearer ([A-Za-z0-9_-]{1,256})$/i.exec(headers.authorization ?? "");
-  const identity = match?.[1] === undefined ? undefined : await keys.identify(match[1]);
+/** Whose credential the request carries. Throws `unauthenticated`. */
+export async function authenticate(keys: Authenticator, headers: IncomingHttpHeaders): Promise<Identity> {
+  const identity = await keys.identify(headers);
   if (identity === undefined) {
     const reason =
       headers.authorization === undefined ? "the request carries no key" : "the key is not known here";

@@ -1,11 +1,14 @@
 import { readFile } from "node:fs/promises";
+import type { IncomingHttpHeaders } from "node:http";
 import { join } from "node:path";
 import type { Stats } from "node:fs";
 import { SallyportError } from "../../errors.ts";
 import type { Log } from "../../log.ts";
+import type { Authenticator } from "./authenticator.ts";
 import { secureFolder, secureStats, writeSecurely } from "./safe-file.ts";
 import {
   findIdentity,
+  stillStands,
   keyRecord,
   newKeyText,
   parseKeyFile,
@@ -14,9 +17,8 @@ import {
   type NewKey,
 } from "./keys.ts";
 
-export interface KeyRing {
-  /** Whose key `text` is; undefined when nobody's, or revoked. */
-  identify(text: string): Promise<Identity | undefined>;
+/** Keys as bearer tokens. */
+export interface KeyRing extends Authenticator {
   /** Adds a key and returns its text, which is kept nowhere. */
   addKey(key: NewKey): Promise<string>;
   /** Every key, revoked ones too, without their digests. */
@@ -28,7 +30,7 @@ export interface KeyRing {
 export interface KeyRingOptions {
   /** state folder: holds `keys.json`, and after a first start `admin.key`, `worker.token` and `connector.token` */
   dir: string;
-  /** how long a look at the file's age is trusted, in `ms`; default 1000 */
+  /** how long a look at the file's age is trusted, in `ms`; default 400 */
   recheckMs?: number;
 }
 
@@ -54,7 +56,7 @@ export async function openKeyRing(deps: { log: Log }, options: KeyRingOptions): 
   const path = join(options.dir, "keys.json");
   const stats = (await secureStats(path)) ?? (await makeFirstKeys(options.dir, path));
   const keys = parseKeyFile(path, await readFile(path, "utf8"));
-  return new FileKeyRing(deps, { path, recheckMs: options.recheckMs ?? 1_000, keys, stats });
+  return new FileKeyRing(deps, { path, recheckMs: options.recheckMs ?? 400, keys, stats });
 }
 
 /** `keys.json` comes last: when it exists the first start is complete. */
@@ -99,12 +101,16 @@ class FileKeyRing implements KeyRing {
     this.#version = versionOf(options.stats);
   }
 
-  async identify(text: string): Promise<Identity | undefined> {
-    if (performance.now() - this.#checkedAt >= this.#recheckMs) {
-      this.#checking ??= this.#reread().finally(() => (this.#checking = undefined));
-      await this.#checking;
-    }
+  async identify({ authorization }: IncomingHttpHeaders): Promise<Identity | undefined> {
+    const text = /^Bearer ([A-Za-z0-9_-]{1,256})$/i.exec(authorization ?? "")?.[1];
+    if (text === undefined) return undefined;
+    await this.#recheck();
     return findIdentity(this.#keys, text);
+  }
+
+  async stands(identity: Identity): Promise<boolean> {
+    await this.#recheck();
+    return stillStands(this.#keys, identity);
   }
 
   async addKey(key: NewKey): Promise<string> {
@@ -136,6 +142,12 @@ class FileKeyRing implements KeyRing {
     }
     const revoked = { ...found, revokedAt: new Date().toISOString() };
     await this.#write(current.map((key) => (key === found ? revoked : key)));
+  }
+
+  async #recheck(): Promise<void> {
+    if (performance.now() - this.#checkedAt < this.#recheckMs) return;
+    this.#checking ??= this.#reread().finally(() => (this.#checking = undefined));
+    await this.#checking;
   }
 
   async #read(): Promise<KeyRecord[]> {

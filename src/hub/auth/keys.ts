@@ -1,5 +1,6 @@
 /** What an access key is: a random text its holder keeps, and a digest with rights that the hub keeps. */
 import { createHash, randomBytes, timingSafeEqual } from "node:crypto";
+import { isDeepStrictEqual } from "node:util";
 import { z } from "zod";
 import { SallyportError } from "../../errors.ts";
 import { issuesToError } from "../../protocol/index.ts";
@@ -23,6 +24,8 @@ const keyFileSchema = z.strictObject({ keys: z.array(keyRecordSchema).max(10_000
 
 /** Who a request comes from, and what it may do. */
 export interface Identity {
+  /** Of exactly this credential: a later one of the same name has another */
+  id: string;
   name: string;
   tenant: string;
   weight: number;
@@ -76,7 +79,22 @@ export function findIdentity(keys: readonly KeyRecord[], text: string): Identity
     if (same && key.revokedAt === null) found = key;
   }
   if (found === undefined) return undefined;
-  return { name: found.name, tenant: found.tenant, weight: found.weight, scopes: found.scopes };
+  return identityOf(found);
+}
+
+/** Whether the key of `identity` is in use, with the same rights. */
+export function stillStands(keys: readonly KeyRecord[], identity: Identity): boolean {
+  const key = keys.find((known) => known.revokedAt === null && idOf(known) === identity.id);
+  return key !== undefined && isDeepStrictEqual(key.scopes, identity.scopes);
+}
+
+function identityOf(key: KeyRecord): Identity {
+  return { id: idOf(key), name: key.name, tenant: key.tenant, weight: key.weight, scopes: key.scopes };
+}
+
+/** Enough of the digest to tell keys apart, too little to be one. */
+function idOf({ sha256 }: KeyRecord): string {
+  return `key-${sha256.slice(0, 16)}`;
 }
 
 /** `admin` implies every other scope. */

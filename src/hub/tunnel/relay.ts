@@ -115,7 +115,7 @@ export async function relay(
     giveUp(pair, error);
   };
   near.out.finished.catch(cut);
-  pair.out.finished.catch(cut);
+  pair.out.finished.catch((error: unknown) => cut(lost(route, error)));
   try {
     await Promise.all([
       copy(near, pair, (bytes) => deps.metrics.bytes(host, "in", bytes)),
@@ -137,6 +137,15 @@ async function copy(from: BytePair, to: BytePair, count: (bytes: number) => void
   }
   to.out.end();
   from.in.finish();
+}
+
+/** What a caller is told of a connector whose channel is over. */
+function lost({ host, offerer }: OpenRoute, error: unknown): unknown {
+  if (!isError(error, "channel_closed")) return error;
+  return new SallyportError("route_unavailable", `${host}: ${offerer.label} was lost`, {
+    details: { layer: "edge", host },
+    cause: error,
+  });
 }
 
 function giveUp(pair: BytePair, error: unknown): void {

@@ -15,6 +15,8 @@ async function folder(context: TestContext): Promise<string> {
   return dir;
 }
 
+const bearer = (text: string): { authorization: string } => ({ authorization: `Bearer ${text}` });
+
 const refused =
   (file: string) =>
   (error: unknown): boolean =>
@@ -23,13 +25,13 @@ const refused =
 test("a first start makes an admin key and a worker token, readable by their owner only, and keeps digests", async (t) => {
   const dir = await folder(t);
   const ring = await openKeyRing({ log }, { dir });
-  const files = ["keys.json", "admin.key", "worker.token"];
+  const files = ["keys.json", "admin.key", "worker.token", "connector.token"];
   for (const file of files) assert.equal((await stat(join(dir, file))).mode & 0o777, 0o600, file);
   const admin = (await readFile(join(dir, "admin.key"), "utf8")).trim();
   const worker = (await readFile(join(dir, "worker.token"), "utf8")).trim();
   assert.match(admin, /^sp_[A-Za-z0-9_-]{43}$/);
-  assert.deepEqual((await ring.identify(admin))?.scopes, ["admin"]);
-  assert.deepEqual((await ring.identify(worker))?.scopes, ["worker", "connector"]);
+  assert.deepEqual((await ring.identify(bearer(admin)))?.scopes, ["admin"]);
+  assert.deepEqual((await ring.identify(bearer(worker)))?.scopes, ["worker", "connector"]);
   const kept = await readFile(join(dir, "keys.json"), "utf8");
   assert.ok(!kept.includes(admin) && !kept.includes(worker));
 });
@@ -39,9 +41,9 @@ test("a second start keeps the keys", async (t) => {
   await openKeyRing({ log }, { dir });
   const admin = (await readFile(join(dir, "admin.key"), "utf8")).trim();
   const again = await openKeyRing({ log }, { dir });
-  assert.equal((await again.identify(admin))?.name, "admin");
-  assert.equal(await again.identify(`${admin}x`), undefined);
-  assert.equal(await again.identify(""), undefined);
+  assert.equal((await again.identify(bearer(admin)))?.name, "admin");
+  assert.equal(await again.identify(bearer(`${admin}x`)), undefined);
+  assert.equal(await again.identify(bearer("")), undefined);
 });
 
 for (const file of ["keys.json", "admin.key", "worker.token"]) {
@@ -83,9 +85,9 @@ test("a changed file counts at the next request, a broken one does not", async (
   const path = join(dir, "keys.json");
   const good = await readFile(path, "utf8");
   await writeFile(path, "{");
-  assert.equal((await ring.identify(admin))?.name, "admin");
+  assert.equal((await ring.identify(bearer(admin)))?.name, "admin");
   await writeFile(path, good.replaceAll('"revokedAt": null', '"revokedAt": "2026-01-01T00:00:00Z"'));
-  assert.equal(await ring.identify(admin), undefined);
+  assert.equal(await ring.identify(bearer(admin)), undefined);
 });
 
 test("an added key works at once and after a restart; its name is taken then", async (t) => {
@@ -93,7 +95,24 @@ test("an added key works at once and after a restart; its name is taken then", a
   const ring = await openKeyRing({ log }, { dir });
   const key = { name: "ci", tenant: "blue", weight: 2, scopes: ["jobs"] as const };
   const text = await ring.addKey(key);
-  assert.deepEqual(await ring.identify(text), { ...key, scopes: ["jobs"] });
-  assert.deepEqual(await (await openKeyRing({ log }, { dir })).identify(text), { ...key, scopes: ["jobs"] });
+  const { id, ...known } = (await ring.identify(bearer(text))) ?? { id: "" };
+  assert.deepEqual(known, { ...key, scopes: ["jobs"] });
+  assert.deepEqual(await (await openKeyRing({ log }, { dir })).identify(bearer(text)), { id, ...known });
   await assert.rejects(ring.addKey(key), (error) => isError(error, "request_invalid"));
+});
+
+test("an identity stands until its key is revoked, by whatever process, and again for no other key of its name", async (t) => {
+  const dir = await folder(t);
+  const ring = await openKeyRing({ log }, { dir, recheckMs: 0 });
+  const elsewhere = await openKeyRing({ log }, { dir });
+  const key = { name: "rack-7", tenant: "default", weight: 1, scopes: ["worker"] as const };
+  const first = await ring.identify(bearer(await elsewhere.addKey(key)));
+  assert.ok(first !== undefined);
+  assert.equal(await ring.stands(first), true);
+  await elsewhere.addKey({ ...key, name: "rack-7-next" });
+  assert.equal(await ring.stands(first), true);
+  await elsewhere.revokeKey("rack-7");
+  assert.equal(await ring.stands(first), false);
+  await elsewhere.addKey(key);
+  assert.equal(await ring.stands(first), false);
 });

@@ -1,0 +1,22 @@
+import type { Duplex } from "node:stream";
+
+/**
+ * Carries bytes both ways until both have ended; half-close is carried too, and an end that breaks breaks the other. Resolves once
+ * both are closed.
+ */
+export function splice(a: Duplex, b: Duplex): Promise<void> {
+  const closed = [couple(a, b), couple(b, a)];
+  a.pipe(b);
+  b.pipe(a);
+  return Promise.all(closed).then(() => undefined);
+}
+
+function couple(end: Duplex, other: Duplex): Promise<void> {
+  return new Promise((resolve) => {
+    end.on("error", (error) => other.destroy(error));
+    end.once("close", () => {
+      if (!end.readableEnded || !end.writableFinished) other.destroy();
+      resolve();
+    });
+  });
+}
