@@ -25,13 +25,17 @@ export interface TunnelTarget {
   readonly requestId: string;
 }
 
-/** how long a connection may wait for a channel that is being dialled anew, `ms` */
-const reconnectMs = 5_000;
+export interface TunnelEndOptions {
+  /** how long a connection may wait for a channel that is being dialled anew, `ms`; 5 s by default */
+  reconnectMs?: number;
+}
+
 /** characters of a reason that are told */
 const reasonLength = 256;
 
 export class TunnelEnd implements Disposable {
   readonly #log: Log;
+  readonly #reconnectMs: number;
   readonly #listeners = new Set<() => void>();
   readonly #changed = new Notifier();
   readonly #ends = new Map<WorkerChannel, ChannelEnd>();
@@ -42,8 +46,9 @@ export class TunnelEnd implements Disposable {
   #draining = false;
   #telling = false;
 
-  constructor(deps: { log: Log }) {
+  constructor(deps: { log: Log }, { reconnectMs = 5_000 }: TunnelEndOptions = {}) {
     this.#log = deps.log;
+    this.#reconnectMs = reconnectMs;
   }
 
   /** Every route the hub knows; while there is no channel, those it knew last */
@@ -163,7 +168,7 @@ export class TunnelEnd implements Disposable {
   /** A channel that broke is dialled anew, mostly within a second. */
   async #live(signal: AbortSignal): Promise<ChannelEnd> {
     if (this.#current !== undefined) return this.#current;
-    using deadline = deadlineSignal(reconnectMs, "connecting to the hub");
+    using deadline = deadlineSignal(this.#reconnectMs, "connecting to the hub");
     using either = linkSignals(signal, deadline.signal);
     try {
       while (this.#current === undefined) await this.#changed.wait(either.signal);

@@ -1,3 +1,4 @@
+import { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 
 /**
@@ -13,10 +14,16 @@ export function splice(a: Duplex, b: Duplex): Promise<void> {
 
 function couple(end: Duplex, other: Duplex): Promise<void> {
   return new Promise((resolve) => {
-    end.on("error", (error) => other.destroy(error));
+    end.on("error", (error) => breakOff(other, error));
     end.once("close", () => {
-      if (!end.readableEnded || !end.writableFinished) other.destroy();
+      if (!end.readableEnded || !end.writableFinished) breakOff(other);
       resolve();
     });
   });
+}
+
+/** A caller must be able to tell a cut connection from an ended one. */
+function breakOff(end: Duplex, error?: Error): void {
+  if (end instanceof Socket && !end.destroyed) end.resetAndDestroy();
+  else end.destroy(error);
 }

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { Duplex } from "node:stream";
 import { suite, test } from "node:test";
 import { connect } from "node:tls";
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { readClientHello } from "../../../src/hub/edge/client-hello.ts";
 import { canonicalHost } from "../../../src/hub/edge/host.ts";
 
