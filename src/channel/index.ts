@@ -6,3 +6,4 @@ export { hubDialect, workerDialect, type HubChannel, type WorkerChannel } from "
 export { defaultKeepalive, type KeepaliveOptions } from "./keepalive.ts";
 export { ByteStreams, reasonOf, Taken, type ByteChannel, type BytePair } from "./byte-streams.ts";
 export { byteDuplex } from "./byte-duplex.ts";
+export { acceptByteStreams, type ByteStreamOptions } from "./web-sockets.ts";

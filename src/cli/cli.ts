@@ -22,12 +22,13 @@ const commands: Record<string, () => Promise<Register>> = {
   dev: async () => (await import("./commands/dev.ts")).registerDev,
   hub: async () => (await import("./commands/hub.ts")).registerHub,
   worker: async () => (await import("./commands/worker.ts")).registerWorker,
+  proxy: async () => (await import("./commands/proxy.ts")).registerProxy,
 };
 
 /** Runs one command line (`argv` without program and script); resolves with the exit code once all is written. */
 export async function runCli(argv: readonly string[], deps: CliDeps, version: string): Promise<number> {
   const [stdout, stderr] = [new Output(deps.stdout), new Output(deps.stderr)];
-  const { head, tail } = splitTail(argv);
+  const { head, tail } = splitTail(withDoubleDashes(argv));
   const json = head.includes("--json");
   let chosen: ((context: Context) => Promise<number>) | undefined;
   try {
@@ -40,6 +41,12 @@ export async function runCli(argv: readonly string[], deps: CliDeps, version: st
   } catch (error) {
     return await reportFailure(error, stderr, { json });
   }
+}
+
+/** The documented proxy's options have one dash. */
+function withDoubleDashes(argv: readonly string[]): readonly string[] {
+  if (argv[0] !== "proxy") return argv;
+  return argv.map((word) => (/^-(?:config|tunnel-domain)(?:=|$)/.test(word) ? `-${word}` : word));
 }
 
 /** Commands whose `--` is followed by the job's own command line */

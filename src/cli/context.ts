@@ -5,6 +5,7 @@ import type {
   DevSettings,
   Environment,
   HubSettings,
+  ProxySettings,
   SandboxSettings,
   WorkerSettings,
 } from "../config/index.ts";
@@ -98,6 +99,7 @@ export interface Roles {
   hub(settings: HubSettings): Promise<number>;
   worker(settings: WorkerSettings): Promise<number>;
   dev(settings: DevSettings): Promise<number>;
+  proxy(settings: ProxySettings): Promise<number>;
   probe(settings: SandboxSettings): Promise<ProbeReport>;
   /** Sandboxes the engine of this host still holds for a worker */
   sandboxesOf(workerId: string): Promise<readonly SandboxInfo[]>;

@@ -2,6 +2,7 @@ export { devStateDir, findDev, writeDevFile, type DevFile, type DevFileHandle } 
 export { readEnvironment, type Environment, type LogLevel } from "./environment.ts";
 export { configFault, type Source } from "./fault.ts";
 export { findHub, type HubAccess, type HubFlags } from "./hub-access.ts";
+export { proxySettings, type ProxyFlags, type ProxySettings } from "./proxy.ts";
 export { countFlag, durationFlag, pairsFlag, sizeFlag } from "./quantities.ts";
 export {
   devSettings,

@@ -1,5 +1,11 @@
 /** The object graph of each role, built by hand. A role's parts are loaded only when it runs. */
-import type { DevSettings, HubSettings, SandboxSettings, WorkerSettings } from "../config/index.ts";
+import type {
+  DevSettings,
+  HubSettings,
+  ProxySettings,
+  SandboxSettings,
+  WorkerSettings,
+} from "../config/index.ts";
 import type { EngineWatch, ProbeReport, SandboxInfo } from "../sandbox/index.ts";
 import type { CostOptions, ProfileCost } from "./cost.ts";
 import type { StateCerts } from "./certs.ts";
@@ -14,6 +20,7 @@ export interface Roles {
   hub(settings: HubSettings): Promise<number>;
   worker(settings: WorkerSettings): Promise<number>;
   dev(settings: DevSettings): Promise<number>;
+  proxy(settings: ProxySettings): Promise<number>;
   probe(settings: SandboxSettings): Promise<ProbeReport>;
   /** Sandboxes the engine of this host still holds for a worker */
   sandboxesOf(workerId: string): Promise<SandboxInfo[]>;
@@ -30,6 +37,7 @@ export function createRoles(host: RoleHost): Roles {
     hub: async (settings) => (await import("./hub.ts")).runHub(settings, host),
     worker: async (settings) => (await import("./worker.ts")).runWorker(settings, host),
     dev: async (settings) => (await import("./dev.ts")).runDev(settings, host),
+    proxy: async (settings) => (await import("./proxy.ts")).runProxy(settings, host),
     probe: async (settings) => (await import("./doctor.ts")).probeHost(settings),
     sandboxesOf: async (workerId) => (await import("./doctor.ts")).sandboxesOf(workerId),
     watchSandboxes: async (workers) => (await import("./watch.ts")).watchSandboxes(workers),
