@@ -93,8 +93,8 @@ export class Exchange {
    * the answers may still come on the next one, and so there are none.
    */
   over(resumable: boolean): string[] {
-    const error = new SallyportError("upstream_failed", "the upstream's stream ended before the answer");
-    const messages = resumable ? [] : [...this.#open.keys()].map((id) => this.#failure(id, error, true));
+    const ids = resumable ? [] : [...this.#open.keys()];
+    const messages = ids.map((id) => this.#failure(id, streamEnded(), true));
     this.#calls.settleAll("unknown");
     this.#open.clear();
     return messages;
@@ -199,6 +199,10 @@ function outcomeOf(message: Record<string, unknown>): CallOutcome {
   if ("error" in message) return "rpc_error";
   const result = message["result"];
   return isObject(result) && result["isError"] === true ? "tool_error" : "answered";
+}
+
+function streamEnded(): SallyportError {
+  return new SallyportError("upstream_failed", "the upstream's stream ended before the answer");
 }
 
 function broken(error: unknown): SallyportError {

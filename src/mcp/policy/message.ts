@@ -108,5 +108,5 @@ function lookAlikeKey(value: Record<string, unknown>, decisive: readonly string[
 }
 
 function fold(text: string): string {
-  return text.normalize("NFKC").toLowerCase();
+  return (/^[\0-\x7f]*$/.test(text) ? text : text.normalize("NFKC")).toLowerCase();
 }

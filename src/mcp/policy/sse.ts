@@ -68,43 +68,40 @@ export class EventSplitter {
 }
 
 export interface EventLines {
+  readonly text: string;
   /** Lines other than data, in their order */
   readonly others: readonly string[];
   /** Undefined where the event has none, and so is not dispatched */
   readonly data: string | undefined;
   readonly hasId: boolean;
-  /** What ends its lines, and what ends its blank line as far as that has come */
-  readonly ends: { readonly line: string; readonly blank: string };
 }
+
+const lineEnd = /\r\n|\r|\n/;
 
 /** Reads one whole event. */
 export function readEvent(bytes: Buffer): EventLines {
   const text = bytes.toString("utf8");
   const others: string[] = [];
   const data: string[] = [];
-  for (const line of text.replace(/^\uFEFF/, "").split(lineEnd)) {
+  for (const line of text.replace(/^\uFEFF/, "").split(text.includes("\r") ? lineEnd : "\n")) {
     if (line === "") continue;
-    const match = /^data(?:: ?(.*))?$/s.exec(line);
-    if (match === null) others.push(line);
-    else data.push(match[1] ?? "");
+    if (line.startsWith("data:")) data.push(line.slice(line[5] === " " ? 6 : 5));
+    else if (line === "data") data.push("");
+    else others.push(line);
   }
-  return {
-    others,
-    data: data.length === 0 ? undefined : data.join("\n"),
-    hasId: others.some((line) => /^id(?::|$)/.test(line)),
-    ends: { line: lineEnd.exec(text)?.[0] ?? "\n", blank: /(?:\r\n|\r|\n)$/.exec(text)?.[0] ?? "" },
-  };
+  const hasId = others.some((line) => line === "id" || line.startsWith("id:"));
+  return { text, others, data: data.length === 0 ? undefined : data.join("\n"), hasId };
 }
-
-const lineEnd = /\r\n|\r|\n/;
 
 /** An event of its own. */
 export function writeEvent(data: string): Buffer {
   return Buffer.from(`event: message\ndata: ${data}\n\n`);
 }
 
-/** The event with other data, its other lines first. */
-export function rewriteEvent({ others, ends }: EventLines, data: string): Buffer {
+/** The event with other data, its other lines first; its blank line as far as that has come. */
+export function rewriteEvent({ text, others }: EventLines, data: string): Buffer {
+  const end = lineEnd.exec(text)?.[0] ?? "\n";
+  const blank = /(?:\r\n|\r|\n)$/.exec(text)?.[0] ?? "";
   const lines = [...others, ...data.split("\n").map((line) => `data: ${line}`)];
-  return Buffer.from(lines.map((line) => line + ends.line).join("") + ends.blank);
+  return Buffer.from(lines.map((line) => line + end).join("") + blank);
 }

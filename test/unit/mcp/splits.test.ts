@@ -60,7 +60,7 @@ test("an event is whole with its blank line, whatever ends its lines", () => {
       others: ["id: 1"],
       data: "a\nb",
       hasId: true,
-      ends: { line: end, blank: end },
+      text: event,
     });
   }
 });
