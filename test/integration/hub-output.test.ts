@@ -24,6 +24,18 @@ function get(
   });
 }
 
+function submitAndFollow(hub: TestHub): Promise<Response> {
+  return fetch(`${hub.url}/v1/jobs`, {
+    method: "POST",
+    headers: {
+      authorization: `Bearer ${hub.adminKey}`,
+      accept: "text/event-stream",
+      "content-type": "application/json",
+    },
+    body: JSON.stringify({ profile: "shell", command: ["x"] }),
+  });
+}
+
 async function eventsOf(hub: TestHub, id: string, lastEventId?: string): Promise<SeenEvent[]> {
   const headers: Record<string, string> = lastEventId === undefined ? {} : { "last-event-id": lastEventId };
   const response = await get(hub, `/v1/jobs/${id}/events`, headers);
@@ -61,9 +73,9 @@ test("events come in order, byte-exact, and what a job prints cannot pose as one
   assert.equal(events.at(-1)?.data.result.exitCode, 3);
   const offsets = events.filter((entry) => entry.event === "stdout").map((entry) => entry.data.offset);
   assert.deepEqual(offsets, [0, 6, 7, 8]);
-  assert.equal(events[0]?.id, "0:0");
-  assert.equal(events[1]?.id, "1:0");
-  assert.match(events.at(-1)?.id ?? "", /^1:\d+:end$/);
+  assert.equal(events[0]?.id, "0.0:0");
+  assert.equal(events[1]?.id, "1.1:0");
+  assert.match(events.at(-1)?.id ?? "", /^1\.1:\d+:end$/);
 });
 
 test("resuming behind any event gives exactly the rest; behind the last there is nothing", async () => {
@@ -78,6 +90,49 @@ test("resuming behind any event gives exactly the rest; behind the last there is
   assert.equal((await get(hub, `/v1/jobs/${id}/events`, { "last-event-id": "junk" })).status, 400);
 });
 
+test("an id of a grant that was never recorded leads to all of the attempt that has its number", async () => {
+  await using hub = await TestHub.start();
+  await using _worker = await workerOf(hub, printMuch);
+  const { id } = await hub.submit();
+  const all = await eventsOf(hub, id);
+  assert.deepEqual(await eventsOf(hub, id, "1.7:90"), all.slice(1));
+  const behind = await eventsOf(hub, id, "2.2:0");
+  assert.deepEqual(
+    behind.map(({ event }) => event),
+    ["finished"],
+  );
+});
+
+test("what is printed is read before the store has taken the lease and the output", async () => {
+  const disk = deferred<void>();
+  await using hub = await TestHub.start({
+    wrapStore: (store) => ({
+      ...store,
+      leases: {
+        ...store.leases,
+        accept: async (...args) => {
+          await disk.promise;
+          return await store.leases.accept(...args);
+        },
+      },
+      check: () => store.check(),
+      prune: (before) => store.prune(before),
+      [Symbol.asyncDispose]: () => store[Symbol.asyncDispose](),
+    }),
+  });
+  await using _worker = await workerOf(hub, printMuch);
+  const seen: SeenEvent[] = [];
+  for await (const event of sseEvents(await submitAndFollow(hub))) {
+    seen.push(event);
+    if (printed(seen, "stderr").equals(wholeStderr)) disk.resolve();
+  }
+  assert.deepEqual(printed(seen, "stdout"), wholeStdout);
+  assert.deepEqual(
+    seen.filter(({ event }) => event === "leased").map((event) => event.id),
+    ["1.1:0"],
+  );
+});
+
 test("a submission can be answered by its own events, live", async () => {
   await using hub = await TestHub.start();
   const printMore = deferred<void>();
@@ -88,15 +143,7 @@ test("a submission can be answered by its own events, live", async () => {
     job.print("stdout", "second");
     await job.exit();
   });
-  const response = await fetch(`${hub.url}/v1/jobs`, {
-    method: "POST",
-    headers: {
-      authorization: `Bearer ${hub.adminKey}`,
-      accept: "text/event-stream",
-      "content-type": "application/json",
-    },
-    body: JSON.stringify({ profile: "shell", command: ["x"] }),
-  });
+  const response = await submitAndFollow(hub);
   assert.equal(response.status, 200);
   const id = response.headers.get("x-job-id");
   assert.equal(response.headers.get("location"), `/v1/jobs/${id}`);
@@ -295,8 +342,8 @@ test("a reader follows a job across its attempts", async () => {
       .filter((entry) => entry.event === "stdout")
       .map((entry) => [entry.id.split(":")[0], entry.data.offset]),
     [
-      ["1", 0],
-      ["2", 0],
+      ["1.1", 0],
+      ["2.2", 0],
     ],
   );
   assert.equal(await raw, "onetwo");

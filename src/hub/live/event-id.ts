@@ -4,6 +4,8 @@ import { SallyportError } from "../../errors.ts";
 export interface EventPlace {
   /** 0 before the first attempt */
   attempt: number;
+  /** of the attempt's grant: an attempt that was told of but never recorded leaves its number to the next */
+  epoch: number;
   /** in the attempt's log; 0 once the attempt is told of */
   position: number;
   /** behind `finished` */
@@ -11,12 +13,12 @@ export interface EventPlace {
 }
 
 export function formatEventId(place: EventPlace): string {
-  return `${place.attempt}:${place.position}${place.ended ? ":end" : ""}`;
+  return `${place.attempt}.${place.epoch}:${place.position}${place.ended ? ":end" : ""}`;
 }
 
 /** Throws `request_invalid`. */
 export function parseEventId(text: string): EventPlace {
-  const match = /^(\d{1,9}):(\d{1,15})(:end)?$/.exec(text);
+  const match = /^(\d{1,9})\.(\d{1,9}):(\d{1,15})(:end)?$/.exec(text);
   if (match === null) {
     throw new SallyportError(
       "request_invalid",
@@ -26,5 +28,6 @@ export function parseEventId(text: string): EventPlace {
       },
     );
   }
-  return { attempt: Number(match[1]), position: Number(match[2]), ended: match[3] !== undefined };
+  const [attempt, epoch, position] = [Number(match[1]), Number(match[2]), Number(match[3])];
+  return { attempt, epoch, position, ended: match[4] !== undefined };
 }

@@ -31,13 +31,14 @@ export async function* jobEvents(
   const first = await source.job.record();
   if (first === null || after?.ended === true) return;
   if (after === undefined) yield [queued(first)];
-  let place: EventPlace = after ?? { attempt: 0, position: 0, ended: false };
-  if (place.attempt > 0) place = yield* logEvents(source, place, signal);
-  for (;;) {
-    const attempt = await attemptBehind(source, place.attempt, signal);
+  let place: EventPlace = after ?? { attempt: 0, epoch: 0, position: 0, ended: false };
+  for (let next = place.attempt || 1; ; next = place.attempt + 1) {
+    const attempt = await attemptFrom(source, next, signal);
     if (attempt === undefined) break;
-    place = { attempt: attempt.attempt, position: 0, ended: false };
-    yield [leased(attempt)];
+    if (attempt.attempt !== place.attempt || attempt.epoch !== place.epoch) {
+      place = { attempt: attempt.attempt, epoch: attempt.epoch, position: 0, ended: false };
+      yield [leased(attempt)];
+    }
     place = yield* logEvents(source, place, signal);
   }
   const last = await source.job.record();
@@ -48,16 +49,16 @@ export async function* jobEvents(
   }
 }
 
-/** The attempt that follows number `attempt`, as soon as there is one; undefined when the job ended without. */
-async function attemptBehind(
+/** The first attempt from number `from` on, as soon as there is one; undefined when the job ended without. */
+async function attemptFrom(
   source: EventSource,
-  attempt: number,
+  from: number,
   signal: AbortSignal,
 ): Promise<AttemptRecord | undefined> {
   for (;;) {
     const changed = source.job.changed.wait();
     const record = await source.job.record();
-    const next = record?.attempts.find((entry) => entry.attempt > attempt);
+    const next = record?.attempts.find(({ attempt }) => attempt >= from);
     if (next !== undefined || record === null || record.result !== null) return next;
     await abortable(changed, signal);
   }
@@ -71,25 +72,26 @@ async function* logEvents(
   const cursor = new LogCursor(source, from);
   for (;;) {
     const records = await cursor.next(signal);
-    if (records === null) return { attempt: from.attempt, position: cursor.position, ended: false };
-    const events = records.flatMap((record) => eventOf(from.attempt, record) ?? []);
+    if (records === null) return { ...from, position: cursor.position };
+    const events = records.flatMap((record) => eventOf(from, record) ?? []);
     if (events.length > 0) yield events;
   }
 }
 
 function queued(job: JobRecord): JobEvent {
-  const id = formatEventId({ attempt: 0, position: 0, ended: false });
+  const id = formatEventId({ attempt: 0, epoch: 0, position: 0, ended: false });
   return { id, event: "queued", data: { job: job.id, at: isoTime(job.createdAt) } };
 }
 
-function leased({ attempt, workerId, leasedAt }: AttemptRecord): JobEvent {
-  const id = formatEventId({ attempt, position: 0, ended: false });
+function leased({ attempt, epoch, workerId, leasedAt }: AttemptRecord): JobEvent {
+  const id = formatEventId({ attempt, epoch, position: 0, ended: false });
   return { id, event: "leased", data: { attempt, worker: workerId, at: isoTime(leasedAt) } };
 }
 
 /** Undefined for events of a kind this version does not know. */
-function eventOf(attempt: number, record: PlacedRecord): JobEvent | undefined {
-  const id = formatEventId({ attempt, position: record.to, ended: false });
+function eventOf(place: EventPlace, record: PlacedRecord): JobEvent | undefined {
+  const { attempt } = place;
+  const id = formatEventId({ ...place, position: record.to });
   const at = isoTime(record.at);
   switch (record.kind) {
     case "stdout":

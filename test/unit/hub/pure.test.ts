@@ -21,12 +21,17 @@ test("a job id tells when it was made and sorts by it", () => {
 
 test("an event id comes back as it was written, and nothing else is one", () => {
   fc.assert(
-    fc.property(fc.nat(1_000), fc.nat(2 ** 40), fc.boolean(), (attempt, position, ended) => {
-      const place = { attempt, position, ended };
-      assert.deepEqual(parseEventId(formatEventId(place)), place);
-    }),
+    fc.property(
+      fc.record({
+        attempt: fc.nat(1_000),
+        epoch: fc.nat(1_000),
+        position: fc.nat(2 ** 40),
+        ended: fc.boolean(),
+      }),
+      (place) => assert.deepEqual(parseEventId(formatEventId(place)), { ...place }),
+    ),
   );
-  for (const text of ["", "1", "1:", "-1:0", "1:2:fin", "1:2\n", "x:y"]) {
+  for (const text of ["", "1", "1:", "1:2", "-1.0:0", "1.1:2:fin", "1.1:2\n", "x.y:z"]) {
     assert.throws(
       () => parseEventId(text),
       (error) => isError(error, "request_invalid"),

@@ -1,4 +1,5 @@
 import { sendInputs } from "../inputs.ts";
+import type { AttemptRecord, JobRecord } from "../../../store/index.ts";
 import { refOf } from "../registry.ts";
 import { tellSuperseded } from "../superseded.ts";
 import type { Handler } from "./handler.ts";
@@ -15,15 +16,25 @@ export const onAccept: Handler<"offer.accept"> = async (context, connection, mes
   context.metrics.offerAnswered("accepted", performance.now() - pending.sentAt);
   if (pending.claim.hasInputs) context.tasks.start("inputs", () => sendInputs(context, connection, job));
   const leasedAt = Date.now();
+  const leased = withAttempt({ ...lease, workerId: connection.workerId, leasedAt });
+  context.live.patch(job.jobId, leased);
   if ((await job.record(() => context.store.leases.accept(lease, leasedAt))) === "superseded") {
+    context.live.touch(job.jobId);
     tellSuperseded(context, connection, lease, message.type);
     return;
   }
-  const { attempt, epoch } = lease;
-  const unknown = { startedAt: null, finishedAt: null, reason: null, logEnd: 0 };
-  context.live.patch(job.jobId, (record) => ({
-    ...record,
-    state: "leased",
-    attempts: [...record.attempts, { attempt, epoch, workerId: connection.workerId, leasedAt, ...unknown }],
-  }));
+  context.live.patch(job.jobId, leased);
 };
+
+/** Readers learn of the attempt at once, as they do of its output; and again for those who asked the store meanwhile. */
+function withAttempt(
+  accepted: Pick<AttemptRecord, "attempt" | "epoch" | "workerId" | "leasedAt">,
+): (record: JobRecord) => JobRecord {
+  const { attempt, epoch, workerId, leasedAt } = accepted;
+  const unknown = { startedAt: null, finishedAt: null, reason: null, logEnd: 0 };
+  const added: AttemptRecord = { attempt, epoch, workerId, leasedAt, ...unknown };
+  return (record) =>
+    record.result !== null || record.attempts.some((known) => known.attempt >= attempt)
+      ? record
+      : { ...record, state: "leased", attempts: [...record.attempts, added] };
+}
