@@ -195,8 +195,12 @@ function pageOf({ params }: Message): { first: boolean } {
   return { first: (params["cursor"] ?? null) === null };
 }
 
+/** A policy nearer to the upstream may have answered for it. */
 function outcomeOf(message: Record<string, unknown>): CallOutcome {
-  if ("error" in message) return "rpc_error";
+  const error = message["error"];
+  const data = isObject(error) ? error["data"] : undefined;
+  if (isObject(data) && data["reason"] === "outcome_unknown") return "unknown";
+  if (error !== undefined) return "rpc_error";
   const result = message["result"];
   return isObject(result) && result["isError"] === true ? "tool_error" : "answered";
 }

@@ -173,6 +173,10 @@ test("how a call came out is told once, as the answer says", async () => {
     ],
     [jsonAnswer("{}", 500), "failed"],
     [jsonAnswer(answered(2)), "unknown"],
+    [
+      jsonAnswer({ jsonrpc: "2.0", id: 1, error: { code: -32000, data: { reason: "outcome_unknown" } } }),
+      "unknown",
+    ],
     [{ status: 202, headers: [], body: Readable.from([]) }, "unknown"],
     [
       eventsAnswer([event('{"jsonrpc":"2.0","method":"notifications/progress"}'), event(answered(1))]),
