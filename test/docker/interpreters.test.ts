@@ -6,6 +6,7 @@ import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
 import { after, test } from "node:test";
 import type { JobSpec } from "../../src/protocol/index.ts";
+import { createGateway } from "../../src/egress/index.ts";
 import { createDockerDriver, type Driver, type Profile } from "../../src/sandbox/index.ts";
 import { silentLog } from "../../src/log.ts";
 import * as docker from "../helpers/docker.ts";
@@ -36,6 +37,7 @@ const profiles: Profile[] = [
     resources,
     languages: { python: { preload: ["json", "random", "decimal"] } },
     env: { OWN: "profile", BOTH: "profile" },
+    network: { mcp: [{ host: "*" }] },
     pool: { warm: 2, maxAge: "10m" },
   }),
   testProfile("node", {
@@ -43,9 +45,12 @@ const profiles: Profile[] = [
     resources,
     languages: { node: { preload: ["node:zlib"] } },
     env: { OWN: "profile", BOTH: "profile" },
+    network: { mcp: [{ host: "*" }] },
     pool: { warm: 2, maxAge: "10m" },
   }),
 ];
+/** Without a route; what it puts into a sandbox is there all the same */
+const network = createGateway({ audit: { record: () => undefined, digest: () => "" }, log: silentLog() });
 
 async function start(pool: boolean): Promise<Rig & { wait: (profile: string) => Promise<void> }> {
   const worker = `warm-test-${randomUUID()}`;
@@ -54,7 +59,7 @@ async function start(pool: boolean): Promise<Rig & { wait: (profile: string) => 
     { ...docker.engineAt(), worker, boot: "boot", guestPath: docker.guestPath, probePath: docker.probePath },
   );
   const times = { settleMs: 5_000, lingerMs: 1_000 };
-  const rig = await startRig({ profiles, driver: () => driver, worker: { pool }, times });
+  const rig = await startRig({ profiles, driver: () => driver, network, worker: { pool }, times });
   const told = (profile: string): number => {
     const beat = rig.hub.messages.findLast((message) => message.type === "heartbeat");
     return beat?.warm[profile] ?? 0;
@@ -269,6 +274,7 @@ if (skip === false) await docker.buildPrograms();
 const rigs = skip === false ? await Promise.all([start(false), start(true)]) : undefined;
 after(async () => {
   for (const rig of rigs ?? []) await rig[Symbol.asyncDispose]();
+  await network[Symbol.asyncDispose]();
 });
 
 for (const [name, program] of Object.entries(programs)) {
@@ -284,6 +290,29 @@ for (const [name, program] of Object.entries(programs)) {
     assert.deepEqual(inWaiting, inFresh);
   });
 }
+
+test(
+  "where authorities are looked for is the same warm as cold, and a job's own word counts",
+  { skip },
+  async () => {
+    assert.ok(rigs !== undefined);
+    const [fresh, waiting] = rigs;
+    const code = `import os
+names = ["SSL_CERT_FILE", "NODE_EXTRA_CA_CERTS", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"]
+print([os.environ[name] for name in names], open("/run/sallyport/ca.crt").read().count("BEGIN CERTIFICATE"))`;
+    for (const [env, own] of [
+      [{}, "/run/sallyport/ca.crt"],
+      [{ CURL_CA_BUNDLE: "/own" }, "/own"],
+    ] as const) {
+      await waiting.wait("python");
+      const cold = await see(fresh, python(code, { env }));
+      const warm = await see(waiting, python(code, { env }));
+      assert.deepEqual([cold.warm, warm.warm, cold.stdout], [false, true, warm.stdout]);
+      const path = "'/run/sallyport/ca.crt'";
+      assert.equal(warm.stdout, `[${path}, ${path}, ${path}, '${own}'] 1\n`);
+    }
+  },
+);
 
 test("what was used before the job is not the job's usage", { skip }, async () => {
   assert.ok(rigs !== undefined);
