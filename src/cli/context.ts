@@ -62,6 +62,25 @@ export interface Certs {
   renew(request: { dir: string; days: number; renewBeforeDays: number }): Promise<CertificateFolder>;
 }
 
+export interface ExplainRequest {
+  url: string;
+  tunnelFile?: string | undefined;
+  /** `HOST:PORT` */
+  edge?: string | undefined;
+  caFile?: string | undefined;
+  /** Every hostname the hub knows; absent: it is not asked */
+  known?: readonly string[] | undefined;
+  signal: AbortSignal;
+}
+
+/** One layer of a call, and what mends it where it does not hold. */
+export interface ExplainStep {
+  layer: string;
+  ok: boolean;
+  detail: string;
+  fix: string | null;
+}
+
 export interface CostOptions {
   settings: SandboxSettings;
   stateDir: string;
@@ -107,6 +126,8 @@ export interface Roles {
   watchSandboxes(workers: readonly string[]): Promise<EngineWatch>;
   keys(stateDir: string): Promise<Keys>;
   certs(): Promise<Certs>;
+  /** The layers of a call to a URL, up to the first that does not hold */
+  explain(request: ExplainRequest): Promise<readonly ExplainStep[]>;
   /** What profiles cost on this host, measured by making their sandboxes; every one when none is named */
   profileCosts(options: CostOptions): Promise<readonly ProfileCost[]>;
 }

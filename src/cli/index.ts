@@ -3,6 +3,8 @@ export type {
   CertificateFolder,
   Certs,
   CliDeps,
+  ExplainRequest,
+  ExplainStep,
   KeyRow,
   Keys,
   Roles,

@@ -8,7 +8,9 @@ import type {
 } from "../config/index.ts";
 import type { EngineWatch, ProbeReport, SandboxInfo } from "../sandbox/index.ts";
 import type { CostOptions, ProfileCost } from "./cost.ts";
+import type { ExplainStep } from "../tunnel/index.ts";
 import type { StateCerts } from "./certs.ts";
+import type { ExplainRequest } from "./explain.ts";
 import type { StateKeys } from "./keys.ts";
 import type { RoleHost } from "./life.ts";
 
@@ -28,6 +30,8 @@ export interface Roles {
   watchSandboxes(workers: readonly string[]): Promise<EngineWatch>;
   keys(stateDir: string): Promise<StateKeys>;
   certs(): Promise<StateCerts>;
+  /** The layers of a call to a URL, up to the first that does not hold */
+  explain(request: ExplainRequest): Promise<readonly ExplainStep[]>;
   /** What profiles cost on this host, measured by making their sandboxes */
   profileCosts(options: CostOptions): Promise<ProfileCost[]>;
 }
@@ -42,6 +46,7 @@ export function createRoles(host: RoleHost): Roles {
     sandboxesOf: async (workerId) => (await import("./doctor.ts")).sandboxesOf(workerId),
     watchSandboxes: async (workers) => (await import("./watch.ts")).watchSandboxes(workers),
     keys: async (stateDir) => (await import("./keys.ts")).openKeys(stateDir),
+    explain: async (request) => (await import("./explain.ts")).explainUrl(request),
     certs: async () => (await import("./certs.ts")).openCerts(),
     profileCosts: async (options) => (await import("./cost.ts")).measureCosts(options),
   };

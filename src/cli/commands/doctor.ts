@@ -1,25 +1,32 @@
 import { exitCodes } from "../exit-codes.ts";
-import { bind, examples, withJson, type Register } from "../command.ts";
+import { bind, examples, withHub, withJson, type Register } from "../command.ts";
 import type { Context } from "../context.ts";
 import type { ProbeReport } from "../../sandbox/index.ts";
 import { table } from "../table.ts";
-
-interface DoctorFlags {
-  json?: boolean;
-}
+import { explainUrl, type ExplainFlags } from "./explain.ts";
 
 export const registerDoctor: Register = (parent, dispatch) => {
   const command = parent
     .command("doctor")
     .description(
       "what this host can enforce, proved by a probe sandbox; exit code 1 when a promise does not hold",
-    );
+    )
+    .option(
+      "--explain <url>",
+      "walk the layers of a call to this URL instead, up to the first that does not hold",
+    )
+    .option("--tunnel <file>", "with --explain: the tunnel file, where its upstreams can be reached")
+    .option("--edge <host:port>", "with --explain: the hub's edge, as callers reach it")
+    .option("--ca <file>", "with --edge: the CA of the tunnel's certificates; those of this host by default");
   examples(
-    withJson(command),
+    withJson(withHub(command)),
     "sallyport doctor",
+    "sallyport doctor --explain https://docs.tunnel.example.com/mcp --tunnel tunnel.yaml",
+    "sallyport doctor --explain https://docs.tunnel.example.com/mcp --edge hub.example.com:7443 --ca ca.crt",
     "DOCKER_HOST=unix:///run/user/1000/docker.sock sallyport doctor",
   );
-  bind<DoctorFlags>(command, dispatch, async (context, flags) => {
+  bind<ExplainFlags>(command, dispatch, async (context, flags) => {
+    if (flags.explain !== undefined) return await explainUrl(context, flags.explain, flags);
     const report = await probe(context);
     if (flags.json === true) await context.stdout.json(report);
     else await context.stdout.line(describe(report));

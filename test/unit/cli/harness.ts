@@ -56,6 +56,7 @@ export function cli(options: CliOptions = {}): CliRun {
       watchSandboxes: nothing,
       keys: nothing,
       certs: nothing,
+      explain: nothing,
       profileCosts: nothing,
       ...options.roles,
     },
