@@ -21,6 +21,11 @@ const watchSignals: WatchSignals = (listener) => {
   return { [Symbol.dispose]: () => process.off("SIGINT", told).off("SIGTERM", told) };
 };
 
+const watchHangups = (listener: () => void): Disposable => {
+  process.on("SIGHUP", listener);
+  return { [Symbol.dispose]: () => process.off("SIGHUP", listener) };
+};
+
 const code = await runCli(
   process.argv.slice(2),
   {
@@ -32,6 +37,7 @@ const code = await runCli(
     roles: createRoles({
       version,
       watchSignals,
+      watchHangups,
       announce: (line) => void process.stdout.write(`${JSON.stringify(line)}\n`),
     }),
   },

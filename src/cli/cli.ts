@@ -22,6 +22,7 @@ const commands: Record<string, () => Promise<Register>> = {
   dev: async () => (await import("./commands/dev.ts")).registerDev,
   hub: async () => (await import("./commands/hub.ts")).registerHub,
   worker: async () => (await import("./commands/worker.ts")).registerWorker,
+  connector: async () => (await import("./commands/connector.ts")).registerConnector,
   proxy: async () => (await import("./commands/proxy.ts")).registerProxy,
 };
 

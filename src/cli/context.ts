@@ -2,6 +2,7 @@
 import type { Readable, Writable } from "node:stream";
 import type { Client } from "../client/index.ts";
 import type {
+  ConnectorSettings,
   DevSettings,
   Environment,
   HubSettings,
@@ -117,6 +118,7 @@ export interface ProfileCost {
 export interface Roles {
   hub(settings: HubSettings): Promise<number>;
   worker(settings: WorkerSettings): Promise<number>;
+  connector(settings: ConnectorSettings): Promise<number>;
   dev(settings: DevSettings): Promise<number>;
   proxy(settings: ProxySettings): Promise<number>;
   probe(settings: SandboxSettings): Promise<ProbeReport>;

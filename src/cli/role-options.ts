@@ -20,6 +20,13 @@ export function withSandboxes(command: Command): Command {
     .addOption(repeated("--label <name=value>", "label that jobs can ask for"));
 }
 
+/** A worker's part in the tunnel. */
+export function withTunnel(command: Command): Command {
+  return command
+    .option("--tunnel <file>", "tunnel file with routes to serve from here; read again when it changes")
+    .option("--tunnel-ca <file>", "CA certificate of the tunnels whose routes other connectors serve");
+}
+
 const lifeHelp = `
 Prints one JSON line on stdout once it is ready. The first SIGINT or SIGTERM drains: what runs may finish, nothing new
 begins. A second one aborts.

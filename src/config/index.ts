@@ -5,15 +5,19 @@ export { findHub, type HubAccess, type HubFlags } from "./hub-access.ts";
 export { proxySettings, type ProxyFlags, type ProxySettings } from "./proxy.ts";
 export { countFlag, durationFlag, pairsFlag, sizeFlag } from "./quantities.ts";
 export {
+  connectorSettings,
   devSettings,
   hubSettings,
   sandboxSettings,
   workerSettings,
   type Capacity,
+  type ConnectorFlags,
+  type ConnectorSettings,
   type DevSettings,
   type HubSettings,
   type RoleFlags,
   type SandboxSettings,
+  type TunnelSettings,
   type WorkerSettings,
 } from "./roles.ts";
 export { readSecretFile } from "./secret-file.ts";

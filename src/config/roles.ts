@@ -23,6 +23,9 @@ export interface RoleFlags {
   label?: string[];
   logLevel?: string;
   drainTimeout?: string;
+  edge?: string;
+  tunnel?: string;
+  tunnelCa?: string;
 }
 
 interface Common {
@@ -38,6 +41,22 @@ export interface HubSettings extends Common {
   readonly port: number;
   /** names the hub is reached by from outside */
   readonly publicHosts: readonly string[];
+  readonly edge: Address | null;
+}
+
+/** Where something listens */
+export interface Address {
+  readonly host: string;
+  /** 0: any free one */
+  readonly port: number;
+}
+
+/** A worker's part in the tunnel. */
+export interface TunnelSettings {
+  /** file with routes this process serves; null: none */
+  readonly tunnelFile: string | null;
+  /** CA certificate of tunnels whose routes others serve; null: none is trusted */
+  readonly tunnelCaFile: string | null;
 }
 
 export interface SandboxSettings {
@@ -57,13 +76,28 @@ export interface Capacity {
   readonly labels: Readonly<Record<string, string>>;
 }
 
-export interface WorkerSettings extends Common, SandboxSettings, Capacity {
+export interface WorkerSettings extends Common, SandboxSettings, Capacity, TunnelSettings {
   readonly hub: string;
-  readonly token: string;
+  /** read at each dial, so that the token in it can be changed */
+  readonly tokenFile: string;
 }
 
-export interface DevSettings extends Common, SandboxSettings, Capacity {
+export interface DevSettings extends Common, SandboxSettings, Capacity, TunnelSettings {
   readonly port: number;
+  readonly edge: Address | null;
+}
+
+export interface ConnectorSettings extends Common {
+  /** one channel each */
+  readonly hubs: readonly string[];
+  /** read at each dial */
+  readonly tokenFile: string;
+  readonly tunnelFile: string;
+}
+
+/** The connector may name several hubs. */
+export interface ConnectorFlags extends Omit<RoleFlags, "hub"> {
+  hub?: string[];
 }
 
 const defaultPort = 7070;
@@ -71,27 +105,47 @@ const ports = { min: 0, max: 65_535 };
 const packageDir = fileURLToPath(new URL("../..", import.meta.url));
 
 export function hubSettings(flags: RoleFlags, environment: Environment, cwd: string): HubSettings {
-  const { host, port } = parseListen(flags.listen ?? `127.0.0.1:${defaultPort}`);
+  const { host, port } = parseAddress(flags.listen ?? `127.0.0.1:${defaultPort}`, "--listen");
   return Object.freeze({
     ...common(flags, environment, { cwd, stateDir: join(devStateDir, "hub"), logLevel: "info" }),
     host,
     port,
     publicHosts: Object.freeze(flags.publicHost ?? []),
+    edge: edgeOf(flags),
   });
 }
 
 export function workerSettings(flags: RoleFlags, environment: Environment, cwd: string): WorkerSettings {
   const hub = flags.hub ?? environment.hub;
   if (hub === undefined) throw missing("--hub", "SALLYPORT_HUB", "the hub's URL");
-  const tokenFile = flags.tokenFile ?? environment.tokenFile;
-  if (tokenFile === undefined)
-    throw missing("--token-file", "SALLYPORT_TOKEN_FILE", "the worker's token file");
+  const tokenFile = tokenFileOf(flags, environment, cwd);
   return Object.freeze({
     ...common(flags, environment, { cwd, stateDir: join(devStateDir, "worker"), logLevel: "info" }),
     ...sandboxSettings(flags, environment, cwd),
     ...capacity(flags),
+    ...tunnelFiles(flags, cwd),
     hub,
-    token: readSecretFile(resolve(cwd, tokenFile), "token"),
+    tokenFile,
+  });
+}
+
+export function connectorSettings(
+  flags: ConnectorFlags,
+  environment: Environment,
+  cwd: string,
+): ConnectorSettings {
+  const { hub, tunnel, ...rest } = flags;
+  const hubs = hub ?? (environment.hub === undefined ? [] : [environment.hub]);
+  if (hubs.length === 0) throw missing("--hub", "SALLYPORT_HUB", "the hub's URL");
+  if (tunnel === undefined) {
+    const fix = "give it with --tunnel";
+    throw configFault("the tunnel file is missing", { source: "command line", key: "--tunnel", fix });
+  }
+  return Object.freeze({
+    ...common(rest, environment, { cwd, stateDir: join(devStateDir, "connector"), logLevel: "info" }),
+    hubs: Object.freeze(hubs),
+    tokenFile: tokenFileOf(rest, environment, cwd),
+    tunnelFile: resolve(cwd, tunnel),
   });
 }
 
@@ -100,6 +154,8 @@ export function devSettings(flags: RoleFlags, environment: Environment, cwd: str
     ...common(flags, environment, { cwd, stateDir: devStateDir, logLevel: "warn" }),
     ...sandboxSettings(flags, environment, cwd),
     ...capacity(flags),
+    ...tunnelFiles(flags, cwd),
+    edge: edgeOf(flags),
     port: countFlag(flags.port ?? "0", "--port", ports),
   });
 }
@@ -148,14 +204,34 @@ function capacity(flags: RoleFlags): Capacity {
   };
 }
 
-function parseListen(text: string): { host: string; port: number } {
+/** Throws where it does not hold a token now, so that a wrong name is noticed at the start. */
+function tokenFileOf(flags: Pick<RoleFlags, "tokenFile">, environment: Environment, cwd: string): string {
+  const named = flags.tokenFile ?? environment.tokenFile;
+  if (named === undefined) throw missing("--token-file", "SALLYPORT_TOKEN_FILE", "the token file");
+  const file = resolve(cwd, named);
+  readSecretFile(file, "token");
+  return file;
+}
+
+function tunnelFiles({ tunnel, tunnelCa }: RoleFlags, cwd: string): TunnelSettings {
+  return {
+    tunnelFile: tunnel === undefined ? null : resolve(cwd, tunnel),
+    tunnelCaFile: tunnelCa === undefined ? null : resolve(cwd, tunnelCa),
+  };
+}
+
+function edgeOf({ edge }: Pick<RoleFlags, "edge">): Address | null {
+  return edge === undefined ? null : parseAddress(edge, "--edge");
+}
+
+function parseAddress(text: string, key: string): Address {
   const match = /^(?:\[([0-9a-fA-F:.]+)\]|([^:[\]]*)):(\d{1,5})$/.exec(text);
   const host = match?.[1] ?? match?.[2] ?? "";
   const port = Number(match?.[3] ?? Number.NaN);
   if (host !== "" && port <= ports.max) return { host, port };
   throw configFault(`${JSON.stringify(text)} is not an address`, {
     source: "command line",
-    key: "--listen",
+    key,
     fix: "write HOST:PORT, such as 127.0.0.1:7070, 0.0.0.0:7070 or [::1]:7070",
   });
 }

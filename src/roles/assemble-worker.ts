@@ -1,17 +1,20 @@
 import type { Log } from "../log.ts";
 import { dialChannel, workerDialect, type WorkerChannel } from "../channel/index.ts";
-import type { Capacity, SandboxSettings } from "../config/index.ts";
+import { readSecretFile, type Capacity, type SandboxSettings, type TunnelSettings } from "../config/index.ts";
 import type { Driver, Profile } from "../sandbox/index.ts";
 import { createWorker, readWorkerIdentity, type Worker } from "../worker/index.ts";
 import { join } from "node:path";
 import { SallyportError } from "../errors.ts";
+import type { RoleHost } from "./life.ts";
+import { openSandboxNetwork } from "./sandbox-network.ts";
 import { openDriver, readProfiles } from "./sandboxes.ts";
 
-export type WorkerParts = SandboxSettings & Capacity & { stateDir: string };
+export type WorkerParts = SandboxSettings & Capacity & TunnelSettings & { stateDir: string };
 
 export interface HubLink {
   url: string;
-  token: string;
+  /** read at each dial, so that the token in it can be changed */
+  tokenFile: string;
 }
 
 export interface AssembledWorker extends AsyncDisposable {
@@ -23,25 +26,28 @@ export interface AssembledWorker extends AsyncDisposable {
 export async function assembleWorker(
   parts: WorkerParts,
   hub: HubLink,
-  { log, version }: { log: Log; version: string },
+  { log, host }: { log: Log; host: Pick<RoleHost, "version" | "watchHangups"> },
 ): Promise<AssembledWorker> {
   await using stack = new AsyncDisposableStack();
   const { workerId, bootId } = await readWorkerIdentity(parts.stateDir);
   const profiles = await readProfiles(parts.profilesDir, log);
   const driver = stack.use(openDriver(parts, { worker: workerId, boot: bootId }, log));
   await checkProfiles(driver, profiles);
+  const network = stack.use(await openSandboxNetwork({ settings: parts, workerId, host, log }));
   const { labels, slots, memoryBytes, cpus, pool } = parts;
   const worker = createWorker(
     {
       driver,
       log,
+      network: network.gateway,
+      tunnel: network.end,
       profiles: () => profiles,
       dial: (signal) => dial(hub, log, signal),
     },
     {
       workerId,
       bootId,
-      version,
+      version: host.version,
       labels,
       slots,
       memoryBytes,
@@ -55,8 +61,9 @@ export async function assembleWorker(
   return { worker, workerId, [Symbol.asyncDispose]: () => owned.disposeAsync() };
 }
 
-async function dial(hub: HubLink, log: Log, signal: AbortSignal): Promise<WorkerChannel> {
-  return await dialChannel({ ...hub, dialect: workerDialect, log, signal });
+async function dial({ url, tokenFile }: HubLink, log: Log, signal: AbortSignal): Promise<WorkerChannel> {
+  const token = readSecretFile(tokenFile, "token");
+  return await dialChannel({ url, token, dialect: workerDialect, log, signal });
 }
 
 /** A profile that cannot be served is the worker's to tell; one that can serve none is of no use. */

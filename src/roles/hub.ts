@@ -9,11 +9,15 @@ const defaultDrainMs = 10_000;
 
 export async function runHub(settings: HubSettings, host: RoleHost): Promise<number> {
   const log = createLog({ level: settings.logLevel });
-  const { host: bind, port, publicHosts, stateDir, drainMs } = settings;
-  await using assembled = await assembleHub(stateDir, { host: bind, port, publicHosts }, log);
+  const { host: bind, port, publicHosts, stateDir, edge, drainMs } = settings;
+  await using assembled = await assembleHub(
+    stateDir,
+    { host: bind, port, publicHosts, ...(edge !== null && { edge }) },
+    log,
+  );
   const { hub } = assembled;
   const over = deferred<void>();
-  host.announce({ event: "ready", url: hub.url, hub: hub.id });
+  host.announce({ event: "ready", url: hub.url, hub: hub.id, ...(hub.edge !== null && { edge: hub.edge }) });
   const role = {
     over: over.promise,
     drain: async () => {

@@ -1,5 +1,6 @@
 /** The object graph of each role, built by hand. A role's parts are loaded only when it runs. */
 import type {
+  ConnectorSettings,
   DevSettings,
   HubSettings,
   ProxySettings,
@@ -21,6 +22,7 @@ export interface Roles {
   /** Resolves with the exit code once the role is over. */
   hub(settings: HubSettings): Promise<number>;
   worker(settings: WorkerSettings): Promise<number>;
+  connector(settings: ConnectorSettings): Promise<number>;
   dev(settings: DevSettings): Promise<number>;
   proxy(settings: ProxySettings): Promise<number>;
   probe(settings: SandboxSettings): Promise<ProbeReport>;
@@ -40,6 +42,7 @@ export function createRoles(host: RoleHost): Roles {
   return {
     hub: async (settings) => (await import("./hub.ts")).runHub(settings, host),
     worker: async (settings) => (await import("./worker.ts")).runWorker(settings, host),
+    connector: async (settings) => (await import("./connector.ts")).runConnector(settings, host),
     dev: async (settings) => (await import("./dev.ts")).runDev(settings, host),
     proxy: async (settings) => (await import("./proxy.ts")).runProxy(settings, host),
     probe: async (settings) => (await import("./doctor.ts")).probeHost(settings),

@@ -8,6 +8,8 @@ export interface RoleHost {
   /** One JSON line on stdout */
   announce(line: Readonly<Record<string, unknown>>): void;
   watchSignals(listener: (signal: string, count: number) => void): Disposable;
+  /** SIGHUP: files are to be read again */
+  watchHangups(listener: () => void): Disposable;
 }
 
 /** A role while it lives. */

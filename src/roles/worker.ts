@@ -7,8 +7,8 @@ import { live, type RoleHost } from "./life.ts";
 export async function runWorker(settings: WorkerSettings, host: RoleHost): Promise<number> {
   const log = createLog({ level: settings.logLevel });
   await using _held = await holdState(settings.stateDir, "worker");
-  const link = { url: settings.hub, token: settings.token };
-  await using assembled = await assembleWorker(settings, link, { log, version: host.version });
+  const link = { url: settings.hub, tokenFile: settings.tokenFile };
+  await using assembled = await assembleWorker(settings, link, { log, host });
   const { worker, workerId } = assembled;
   worker.onReady(() => host.announce({ event: "ready", worker: workerId, hub: settings.hub }));
   const role = {

@@ -7,12 +7,14 @@ export const registerHub: Register = (parent, dispatch) => {
     .command("hub")
     .description("run a hub: queue, store, API, and the side workers dial to")
     .option("--listen <host:port>", "127.0.0.1:7070 by default; port 0 picks a free one")
+    .option("--edge <host:port>", "listen for callers of routes from outside; nowhere by default")
     .addOption(repeated("--public-host <name>", "host name that clients and workers reach it by"));
   withCommon(command, { state: ".sallyport/hub", level: "info" });
   examples(
     command,
     "sallyport hub --state /var/lib/sallyport",
     "sallyport hub --listen 0.0.0.0:7070 --public-host hub.example.com",
+    "sallyport hub --edge 0.0.0.0:443",
   );
   bind<RoleFlags>(command, dispatch, async (context, flags) => {
     const { hubSettings } = await import("../../config/index.ts");

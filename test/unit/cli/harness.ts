@@ -49,6 +49,7 @@ export function cli(options: CliOptions = {}): CliRun {
     roles: {
       hub: nothing,
       worker: nothing,
+      connector: nothing,
       proxy: nothing,
       dev: nothing,
       probe: nothing,

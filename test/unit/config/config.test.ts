@@ -188,7 +188,7 @@ test("a worker needs a hub and a token, and derives its size from the host", () 
     { hub: "http://h", tokenFile, dockerHost: "tcp://e" },
     "/",
   );
-  assert.equal(settings.token, "sp_w");
+  assert.equal(settings.tokenFile, tokenFile);
   assert.equal(settings.dockerHost, "tcp://e");
   assert.deepEqual(settings.labels, { gpu: "yes" });
   assert.ok(settings.slots >= 4 && settings.memoryBytes > 0 && Object.isFrozen(settings));
