@@ -2,13 +2,15 @@
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { clientOf, startProgram, startRole, temporaryFolder } from "./processes.ts";
-import type { Figure } from "./report.ts";
+import type { Bench, Figure } from "./report.ts";
 import { closedLoop } from "./stats.ts";
 
 const noopWorker = fileURLToPath(new URL("./noop-worker.ts", import.meta.url));
 const load = { total: 8_000, concurrency: 64 };
 
-export async function durable(): Promise<Figure[]> {
+export const durable: Bench = { name: "durable", run };
+
+async function run(): Promise<Figure[]> {
   await using state = await temporaryFolder();
   await using hub = await startRole("hub", ["--listen", "127.0.0.1:0", "--state", state.path]);
   const url = hub.ready.url ?? "";
@@ -24,10 +26,12 @@ export async function durable(): Promise<Figure[]> {
   return [
     {
       what: "durable jobs through the hub, SQLite, no-op driver",
-      how: `n=${load.total}, closed loop of ${load.concurrency} clients in a third process; each: POST, dispatch over the channel, output and result committed, GET`,
       value: `${rate.toFixed(0)} jobs/s`,
       budget: "≥ 800 jobs/s",
       held: rate >= 800,
+      n: load.total,
+      mode: `closed loop of ${load.concurrency} clients in a third process`,
+      includes: "each: POST, dispatch over the channel, output and result committed, GET",
       raw: { rate },
     },
   ];

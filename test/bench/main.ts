@@ -1,37 +1,61 @@
-/** `npm run bench [-- --json] [-- SECTION…]`: every budget beside what it is measured against, in one run. */
-import { availableParallelism, totalmem } from "node:os";
+/** `npm run bench`: every budget of the design beside what it is measured against, in one run. */
+import { writeFile } from "node:fs/promises";
+import { availableParallelism, loadavg, totalmem } from "node:os";
+import { parseArgs } from "node:util";
 import { cold } from "./cold.ts";
 import { durable } from "./durable.ts";
-import { print, type Figure } from "./report.ts";
+import { fanout } from "./fanout.ts";
+import { guest } from "./guest.ts";
+import { print, type Bench, type Figure } from "./report.ts";
 import { stream } from "./stream.ts";
+import { sustained } from "./sustained.ts";
+import { trace } from "./trace/trace.ts";
 import { warm } from "./warm.ts";
 
-const sections: Record<string, () => Promise<Figure[]>> = { cold, warm, durable, stream };
+/** In the order they run. A further one is a file that exports a `Bench`, and its place in this list. */
+const benches: readonly Bench[] = [warm, cold, sustained, stream, fanout, guest, durable];
 
-const args = process.argv.slice(2);
-if (args.includes("--trace")) {
-  const { trace } = await import("./trace/trace.ts");
-  await trace();
-  process.exit(0);
-}
-const json = args.includes("--json");
-const named = args.filter((arg) => !arg.startsWith("--"));
-const unknown = named.filter((name) => sections[name] === undefined);
-if (args.includes("--help") || unknown.length > 0) {
-  console.error(
-    `usage: npm run bench [-- --json] [-- SECTION…]\nsections: ${Object.keys(sections).join(", ")}`,
-  );
+const usage = `usage: npm run bench [-- [--only NAME]… [--json FILE] | --trace]
+  --only NAME   measure this one only: ${benches.map(({ name }) => name).join(", ")}
+  --json FILE   write every figure with what it was made from
+  --trace       print where the time of a warm job goes, stage by stage`;
+
+const { values: flags } = parseArgs({
+  options: {
+    only: { type: "string", multiple: true, default: [] },
+    json: { type: "string" },
+    trace: { type: "boolean", default: false },
+    help: { type: "boolean", default: false },
+  },
+});
+const unknown = flags.only.filter((name) => !benches.some((bench) => bench.name === name));
+if (flags.help || unknown.length > 0) {
+  console.error(usage);
   process.exit(unknown.length > 0 ? 2 : 0);
 }
 
-console.error(
-  `${availableParallelism()} processors, ${Math.round(totalmem() / 2 ** 30)} GiB, Node ${process.version}`,
-);
-const figures: Figure[] = [];
-for (const [name, run] of Object.entries(sections)) {
-  if (named.length > 0 && !named.includes(name)) continue;
-  console.error(`measuring ${name} …`);
-  figures.push(...(await run()));
+if (flags.trace) await trace();
+else await measure(benches.filter(({ name }) => flags.only.length === 0 || flags.only.includes(name)));
+
+async function measure(chosen: readonly Bench[]): Promise<void> {
+  const host = {
+    processors: availableParallelism(),
+    memoryBytes: totalmem(),
+    node: process.version,
+    load: loadavg(),
+  };
+  const figures: Figure[] = [];
+  for (const { name, run } of chosen) {
+    console.error(`measuring ${name} …`);
+    const measured = await run();
+    print(measured);
+    figures.push(...measured);
+  }
+  const missed = figures.filter(({ held }) => !held);
+  const gibibytes = Math.round(host.memoryBytes / 2 ** 30);
+  console.log(
+    `\n${figures.length - missed.length} of ${figures.length} held, on ${host.processors} processors, ${gibibytes} GiB, Node ${host.node}; load ${host.load[0]?.toFixed(1)} before, ${loadavg()[0]?.toFixed(1)} after`,
+  );
+  if (flags.json !== undefined) await writeFile(flags.json, JSON.stringify({ host, figures }, null, 2));
+  process.exitCode = missed.length === 0 ? 0 : 1;
 }
-print(figures, json);
-process.exitCode = figures.every((figure) => figure.held) ? 0 : 1;

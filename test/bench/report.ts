@@ -1,23 +1,29 @@
+/** One part of the benchmark. */
+export interface Bench {
+  /** what `--only` takes */
+  name: string;
+  run(): Promise<Figure[]>;
+}
+
 /** One figure beside what it is held to. */
 export interface Figure {
   what: string;
-  /** how it was measured: n, closed or open loop, what it includes */
-  how: string;
   value: string;
   budget: string;
   held: boolean;
+  /** samples */
+  n: number;
+  mode: string;
+  /** from where to where, and what stands beside it */
+  includes: string;
   raw: Record<string, unknown>;
 }
 
-export function print(figures: readonly Figure[], json: boolean): void {
-  if (json) {
-    console.log(JSON.stringify({ figures }, null, 2));
-    return;
-  }
-  for (const { what, how, value, budget, held } of figures) {
-    console.log(
-      `${held ? "held  " : "MISSED"}  ${what}\n        ${value}   (budget: ${budget})\n        ${how}`,
-    );
+export function print(figures: readonly Figure[]): void {
+  for (const { what, value, budget, held, n, mode, includes } of figures) {
+    console.log(`${held ? "held  " : "MISSED"}  ${what}`);
+    console.log(`        ${value}   (budget: ${budget})`);
+    console.log(`        n=${n}, ${mode}; ${includes}`);
   }
 }
 

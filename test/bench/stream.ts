@@ -8,7 +8,7 @@ import { fileURLToPath } from "node:url";
 import type { Client, JobView } from "../../src/client/index.ts";
 import { PeakMemory, residentMb } from "./memory.ts";
 import { asLaunched, clientOf, main, startRole, temporaryFolder } from "./processes.ts";
-import type { Figure } from "./report.ts";
+import type { Bench, Figure } from "./report.ts";
 
 const shipped = fileURLToPath(new URL("../../sandbox-profiles/shell.json", import.meta.url));
 const rawReader = fileURLToPath(new URL("./stream-reader.ts", import.meta.url));
@@ -25,7 +25,9 @@ interface Fleet {
   idle: { hub: number; worker: number };
 }
 
-export async function stream(): Promise<Figure[]> {
+export const stream: Bench = { name: "stream", run };
+
+async function run(): Promise<Figure[]> {
   await using state = await temporaryFolder();
   await using hub = await startRole("hub", ["--listen", "127.0.0.1:0", "--state", state.path]);
   const url = hub.ready.url ?? "";
@@ -83,20 +85,25 @@ async function measure(fleet: Fleet, reader: string, args?: readonly string[]): 
   return [
     {
       what: `1 GB of stdout end to end, ${reader}`,
-      how: "n=1, from the first byte printed to all of it committed and read; zeros through a sandbox, a worker and a hub as processes",
       value: `${mbPerSecond.toFixed(0)} MB/s`,
       budget: `≥ ${budget.mbPerSecond} MB/s`,
       held: mbPerSecond >= budget.mbPerSecond,
+      n: 1,
+      mode: "one job",
+      includes:
+        "the first byte printed to all of it committed and read; zeros through a sandbox, a worker and a hub as processes",
       raw: { mbPerSecond },
     },
     {
       what: `memory 1 GB of stdout adds, ${reader}`,
-      how: "the most each process held, sampled every 50 ms, above what it held idle after its start",
       value: Object.entries(growth)
         .map(([name, mb]) => `${name} +${mb.toFixed(0)} MB`)
         .join(", "),
       budget: `≤ ${budget.growthMb} MB each`,
       held: Object.values(growth).every((mb) => mb <= budget.growthMb),
+      n: 1,
+      mode: "one job",
+      includes: "the most each process held, sampled every 50 ms, above what it held idle after its start",
       raw: { growth, idle: { ...idle, client: clientIdle } },
     },
   ];
