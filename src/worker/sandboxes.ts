@@ -1,4 +1,5 @@
 /** Where a job gets its sandbox from, and how it is got rid of. */
+import PQueue from "p-queue";
 import { abortable, withDeadline } from "../async/index.ts";
 import { SallyportError } from "../errors.ts";
 import type { Log } from "../log.ts";
@@ -37,14 +38,23 @@ export interface ColdSandboxesDeps {
   failed: (profile: Profile, error: SallyportError) => void;
 }
 
-/** Makes every sandbox when it is asked for. */
+export interface ColdSandboxesOptions {
+  /** for removing one, `ms` */
+  cleanUpMs: number;
+  /** Sandboxes made at once: an engine that is asked for hundreds together makes fewer a second than one that is asked for a few */
+  concurrency: number;
+}
+
+/** Makes every sandbox when it is asked for, a few at a time in the order of asking. */
 export class ColdSandboxes implements SandboxSource {
   readonly #deps: ColdSandboxesDeps;
   readonly #cleanUpMs: number;
+  readonly #turns: PQueue;
 
-  constructor(deps: ColdSandboxesDeps, options: { cleanUpMs: number }) {
+  constructor(deps: ColdSandboxesDeps, options: ColdSandboxesOptions) {
     this.#deps = deps;
     this.#cleanUpMs = options.cleanUpMs;
+    this.#turns = new PQueue({ concurrency: options.concurrency });
   }
 
   async acquire(
@@ -69,7 +79,10 @@ export class ColdSandboxes implements SandboxSource {
 
   async #create(spec: SandboxSpec, signal: AbortSignal): Promise<Sandbox> {
     try {
-      return await this.#deps.driver.create(spec, signal);
+      return await this.#turns.add(() => {
+        signal.throwIfAborted();
+        return this.#deps.driver.create(spec, signal);
+      });
     } catch (error) {
       if (!signal.aborted) this.#deps.failed(spec.profile, SallyportError.from(error));
       throw error;

@@ -128,7 +128,10 @@ class DialOutWorker implements Worker {
       {
         driver,
         network,
-        cold: new ColdSandboxes({ driver, network, log, failed }, this.#times),
+        cold: new ColdSandboxes(
+          { driver, network, log, failed },
+          { ...this.#times, concurrency: Math.max(2, 2 * this.#options.cpus) },
+        ),
         calm: this.#calm,
         log,
         profiles: () => profiles.prepared(),

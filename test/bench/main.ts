@@ -45,9 +45,9 @@ async function measure(chosen: readonly Bench[]): Promise<void> {
     load: loadavg(),
   };
   const figures: Figure[] = [];
-  for (const { name, run } of chosen) {
-    console.error(`measuring ${name} …`);
-    const measured = await run();
+  for (const bench of chosen) {
+    console.error(`measuring ${bench.name} …`);
+    const measured = await bench.run();
     print(measured);
     figures.push(...measured);
   }

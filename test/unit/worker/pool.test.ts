@@ -56,7 +56,7 @@ function bench({
   const judged: (SallyportError | undefined)[] = [];
   const cold = new ColdSandboxes(
     { driver: fake, network, log, failed: () => undefined },
-    { cleanUpMs: 1_000 },
+    { cleanUpMs: 1_000, concurrency: 64 },
   );
   const times = { quietMs: 1, patienceMs: 50, warmMs: 5_000, cleanUpMs: 1_000 };
   const pool = new Pool(
