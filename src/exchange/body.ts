@@ -34,7 +34,9 @@ export function pump(from: Readable, to: Writable, { onChunk }: PumpOptions = {}
       from.destroy();
       settle();
     };
-    const broken = (): void => settle(new Error("the body broke off"));
+    const broken = (): void => {
+      if (!over) settle(new Error("the body broke off"));
+    };
     from.on("error", settle);
     from.on("close", broken);
     from.on("end", () => {

@@ -124,6 +124,7 @@ export class ClientExchange {
   /** No effect once there is a reply. */
   #fail(code: ErrorCode, message: string, cause?: unknown): void {
     const { lease, limits } = this.#deps;
+    if (this.#response.settled) return;
     // a connection that idled may have been closed by the other side just then; it is not known what it saw
     const stale = lease.reused && code === "upstream_failed";
     const details = { layer: limits.layer, sent: true, ...(stale && { stale }) };

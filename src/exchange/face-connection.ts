@@ -21,6 +21,9 @@ interface Exchange {
   readonly expects: boolean;
 }
 
+/** A caller that ended its side gets a reply that begins within this; `ms` */
+const patienceMs = 1_000;
+
 /** What is left of a request after its reply, or of a caller that is being refused, has this long; `ms` */
 const lingerMs = 2_000;
 
@@ -35,6 +38,7 @@ export class FaceConnection<Context> {
   #ended = false;
   #draining = false;
   #linger: NodeJS.Timeout | undefined;
+  #patience: NodeJS.Timeout | undefined;
 
   constructor(deps: ConnectionDeps<Context>, options: Required<FaceOptions>) {
     this.#deps = deps;
@@ -124,7 +128,8 @@ export class FaceConnection<Context> {
       return;
     }
     this.#isStream = headerOf(response.headers, "content-type")?.startsWith("text/event-stream") === true;
-    if (this.#ended && this.#isStream) this.#onEnd();
+    clearTimeout(this.#patience);
+    if (this.#ended && this.#isStream) this.#gone();
     await send(response, reply, { keepAlive: continued.sent && !this.#draining });
     if (!message.complete) this.#lingerOn(message);
   }
@@ -169,6 +174,7 @@ export class FaceConnection<Context> {
     bytes.off("end", this.#onEnd);
     bytes.off("close", this.#onClose);
     clearTimeout(this.#clock);
+    clearTimeout(this.#patience);
     this.#over.resolve();
   }
 
@@ -198,15 +204,24 @@ export class FaceConnection<Context> {
     else this.#deps.log.error(subject, "request failed");
   }
 
-  /** A caller that closes looks like one that only has nothing more to send; one that listens to events never does the latter. */
+  #gone(): void {
+    this.close(new SallyportError("cancelled", "the caller went away"));
+  }
+
+  /**
+   * A caller that went away looks like one that only has nothing more to send. The latter waits for one reply and never for
+   * events; what is written to the former comes back as a reset.
+   */
   readonly #onEnd = (): void => {
     this.#ended = true;
-    if (this.#isStream) this.close(new SallyportError("cancelled", "the caller went away"));
+    if (this.#isStream) this.#gone();
+    else if (this.#current !== undefined) this.#patience = setTimeout(() => this.#gone(), patienceMs);
   };
 
   readonly #onClose = (): void => {
     clearTimeout(this.#clock);
     clearTimeout(this.#linger);
+    clearTimeout(this.#patience);
     this.#waiting.length = 0;
     this.#current?.abort(new SallyportError("cancelled", "the caller went away"));
     this.#over.resolve();

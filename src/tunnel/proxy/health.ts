@@ -5,10 +5,13 @@ import { layerOf } from "../../exchange/index.ts";
 import type { RouteHealth } from "../contract.ts";
 import type { Route } from "../routes.ts";
 
-export interface HealthDeps {
+export interface Probed {
   routes(): readonly Route[];
   /** Throws the failure of the first layer that does not hold. */
   probe(route: Route, signal: AbortSignal): Promise<void>;
+}
+
+export interface HealthDeps extends Probed {
   /** Routes or what is known of them changed. */
   changed(): void;
   readonly probeMs: number;
@@ -39,11 +42,15 @@ export class RouteProbes implements AsyncDisposable {
   /** Looks at every upstream now; resolves when all have answered or failed. */
   async look(): Promise<void> {
     const before = JSON.stringify(this.#states());
-    const routes = this.#deps.routes();
-    await Promise.all(routes.map((route) => this.#lookAt(route)));
+    await this.lookAhead(this.#deps);
     const known = new Set(this.#deps.routes().map(keyOf));
     for (const key of this.#looks.keys()) if (!known.has(key)) this.#looks.delete(key);
     if (JSON.stringify(this.#states()) !== before) this.#deps.changed();
+  }
+
+  /** Looks at routes that may be there soon, so that they are known when they come. */
+  async lookAhead(probed: Probed): Promise<void> {
+    await Promise.all(probed.routes().map((route) => this.#lookAt(route, probed)));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -61,10 +68,10 @@ export class RouteProbes implements AsyncDisposable {
     }
   }
 
-  async #lookAt(route: Route): Promise<void> {
+  async #lookAt(route: Route, probed: Probed): Promise<void> {
     const checked = async (): Promise<Look> => {
       try {
-        await this.#deps.probe(route, this.#stop.signal);
+        await probed.probe(route, this.#stop.signal);
         return { ...neverLooked, state: "up", checkedAt: Date.now() };
       } catch (error) {
         const failure = isError(error) ? error : SallyportError.from(error);

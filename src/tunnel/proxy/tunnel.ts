@@ -150,13 +150,19 @@ class LiveTunnel implements Tunnel {
       loadIdentity(config),
       Upstreams.open(config, this.#deps, this.#ceilings),
     ]);
-    if (this.#draining) throw closing();
+    await this.#probes.lookAhead({
+      routes: () => next.table.routes,
+      probe: (route, signal) => next.probe(route, signal),
+    });
+    if (this.#draining) {
+      await next[Symbol.asyncDispose]();
+      throw closing();
+    }
     const old = this.#upstreams;
     this.#upstreams = next;
     this.#adopt(identity);
     this.#retire(old);
     this.#tellRoutes();
-    await this.#probes.look();
     for (const { host, state, layer, reason } of this.routes()) {
       if (state === "down") this.#deps.log.warn({ host, layer, reason }, "route does not answer");
     }

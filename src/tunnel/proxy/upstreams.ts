@@ -49,7 +49,11 @@ export class Upstreams implements AsyncDisposable {
   readonly forward: Forward = async (request, signal) => {
     const route = this.table.match(request.host);
     const way = route === undefined ? undefined : this.#ways.get(route.key);
-    if (way === undefined) throw unknownRoute(request.host);
+    if (way === undefined) {
+      const error = unknownRoute(request.host);
+      this.#deps.figures?.failed("none", error);
+      throw error;
+    }
     return await way.forward(request, signal);
   };
 
