@@ -2,7 +2,7 @@
 import { execFile, spawn, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { createWriteStream } from "node:fs";
-import { mkdir, mkdtemp, readdir, readFile, rm } from "node:fs/promises";
+import { appendFile, mkdir, mkdtemp, readdir, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pipeline } from "node:stream/promises";
@@ -36,9 +36,19 @@ export class OwnEngine implements AsyncDisposable {
   }
 
   /** Up, with these images of the shared engine. */
-  static async start(...images: string[]): Promise<OwnEngine> {
+  static start(...images: string[]): Promise<OwnEngine> {
+    return OwnEngine.#start(undefined, images);
+  }
+
+  /** The same on a disk of its own of that many MiB, which can be filled. */
+  static startOnDisk(mebibytes: number, ...images: string[]): Promise<OwnEngine> {
+    return OwnEngine.#start(mebibytes, images);
+  }
+
+  static async #start(mebibytes: number | undefined, images: readonly string[]): Promise<OwnEngine> {
     const engine = new OwnEngine(await mkdtemp(join(tmpdir(), "sallyport-engine-")));
     try {
+      if (mebibytes !== undefined) await engine.#mountDisk(mebibytes);
       await engine.up();
       await engine.#load(images);
     } catch (error) {
@@ -79,6 +89,19 @@ export class OwnEngine implements AsyncDisposable {
     await eventually(async () => !(await runs(join(this.dir, "exec/containerd/containerd.pid"))), 15_000);
   }
 
+  /** Writes its disk full to the last block, and again with `fill`; dispose the result to make room. */
+  async fillDisk(): Promise<AsyncDisposable & { fill(): Promise<void> }> {
+    const ballast = join(this.dir, "data", "ballast");
+    const fill = async (): Promise<void> => {
+      for (const bytes of [2 ** 20, 2 ** 12]) {
+        const block = Buffer.alloc(bytes);
+        while (await appendFile(ballast, block).then(() => true, isFull));
+      }
+    };
+    await fill();
+    return { fill, [Symbol.asyncDispose]: () => rm(ballast, { force: true }) };
+  }
+
   async containers(): Promise<string[]> {
     return (await this.client.listContainers({ all: true })).map(({ Id, State }) => `${Id} ${State}`);
   }
@@ -96,6 +119,12 @@ export class OwnEngine implements AsyncDisposable {
     await rm(this.dir, { recursive: true, force: true, maxRetries: 5 });
   }
 
+  async #mountDisk(mebibytes: number): Promise<void> {
+    const data = join(this.dir, "data");
+    await mkdir(data);
+    await run("mount", ["-t", "tmpfs", "-o", `size=${mebibytes}m,mode=0711`, "tmpfs", data]);
+  }
+
   async #load(images: readonly string[]): Promise<void> {
     await mkdir(this.dir, { recursive: true });
     for (const image of images) {
@@ -106,6 +135,12 @@ export class OwnEngine implements AsyncDisposable {
       });
     }
   }
+}
+
+/** False; throws for any other reason than a full disk. */
+function isFull(error: NodeJS.ErrnoException): boolean {
+  if (error.code !== "ENOSPC") throw error;
+  return false;
 }
 
 async function runs(pidFile: string): Promise<boolean> {
