@@ -26,7 +26,23 @@ export interface Store extends AsyncDisposable {
   check(): Promise<void>;
   /** Deletes terminal jobs that finished before `before` (wall clock `ms`), with logs and artifacts; returns how many. */
   prune(before: number): Promise<number>;
+  /**
+   * Tells what other processes on the same store changed, which a caller cannot know by itself. Hints come late, twice or not at all:
+   * nothing may depend on one. Absent where only one process can have the store. Dispose what it returns.
+   */
+  onHint?(listener: (hint: Hint) => void): Disposable;
 }
+
+/** Ids only; what there is to know of them is in the store. */
+export type Hint =
+  /** jobs wait that did not before */
+  | { kind: "queued" }
+  /** a job this session holds is to be cancelled */
+  | { kind: "cancel"; held: HeldBy }
+  /** records or logs of these jobs changed */
+  | { kind: "jobs"; ids: readonly string[] }
+  /** hints may have been missed: anything may have changed */
+  | { kind: "missed" };
 
 export interface Tenant {
   id: string;

@@ -4,6 +4,7 @@ export type {
   Fenced,
   FleetStore,
   HeldBy,
+  Hint,
   JobFilter,
   JobPage,
   JobRecord,
@@ -21,3 +22,4 @@ export type {
 } from "./contract.ts";
 export { openSqliteStore, type SqliteStoreOptions } from "./sqlite/open.ts";
 export { poolOf } from "./rules.ts";
+export { openPostgresStore, type PostgresStoreOptions } from "./postgres/open.ts";

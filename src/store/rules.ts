@@ -1,6 +1,7 @@
 /** What every engine decides alike: who may be tried again, how a job's result is made, which jobs wait together. */
 import { SallyportError } from "../errors.ts";
 import {
+  countOutput,
   terminalState,
   type AttemptOutcome,
   type EndReason,
@@ -105,6 +106,30 @@ export function unheardOutcome(reason: "worker_lost" | "cancelled"): AttemptOutc
 export function withMissing(outcome: AttemptOutcome, durableEnd: number): AttemptOutcome {
   if (outcome.missing !== null || outcome.logEnd <= durableEnd) return outcome;
   return { ...outcome, missing: { from: durableEnd, to: outcome.logEnd } };
+}
+
+/** Whole records of a log, from `from` on. */
+export interface LogPart {
+  from: number;
+  bytes: Uint8Array;
+  /** bytes of each stream in them */
+  stdout: number;
+  stderr: number;
+}
+
+/** What of it lies beyond the durable end; null when nothing does. Throws `protocol_violation` for a gap. */
+export function beyondEnd(part: LogPart, end: number): Omit<LogPart, "from"> | null {
+  if (part.from > end) {
+    throw new SallyportError("protocol_violation", `log: ${part.from} does not follow on ${end}`, {
+      details: { field: "from", expected: end },
+    });
+  }
+  const known = end - part.from;
+  if (known === 0 && part.bytes.length > 0) return part;
+  if (part.bytes.length <= known) return null;
+  const bytes = part.bytes.subarray(known);
+  const { stdoutBytes: stdout, stderrBytes: stderr } = countOutput(bytes);
+  return { bytes, stdout, stderr };
 }
 
 /** The same for every job any worker that can take one of them can take. */

@@ -1,14 +1,17 @@
-/** Writes to the store in `argv[2]` without end and prints a line for everything that was acknowledged; is there to be killed. */
+/** Writes to the store at `argv[2]` (a folder, or the URL of a database) without end and prints a line for everything that was acknowledged; is there to be killed. */
 import { silentLog } from "../../src/log.ts";
-import { openSqliteStore } from "../../src/store/index.ts";
+import { openPostgresStore, openSqliteStore } from "../../src/store/index.ts";
 import { attemptOutcome, claimOne, logPart, newJob, openSession } from "../helpers/store.ts";
 
-const [dir = "", life = ""] = process.argv.slice(2);
+const [where = "", life = ""] = process.argv.slice(2);
 const clients = 6;
 
 const tell = (...words: (string | number)[]): boolean => process.stdout.write(`${words.join(" ")}\n`);
 
-const store = await openSqliteStore({ log: silentLog() }, { dir });
+const deps = { log: silentLog() };
+const store = where.startsWith("postgres:")
+  ? await openPostgresStore(deps, { url: where })
+  : await openSqliteStore(deps, { dir: where });
 const session = await openSession(store, { bootId: life, leaseUntil: 1e12 });
 tell("ready");
 

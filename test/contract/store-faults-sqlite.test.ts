@@ -1,7 +1,6 @@
 /** What the store in a file does when its world goes wrong. */
 import assert from "node:assert/strict";
-import { execFileSync, spawn } from "node:child_process";
-import { once } from "node:events";
+import { execFileSync } from "node:child_process";
 import {
   chmodSync,
   mkdirSync,
@@ -20,18 +19,10 @@ import { test } from "node:test";
 import { isError } from "../../src/errors.ts";
 import { silentLog } from "../../src/log.ts";
 import { openSqliteStore, type JobRecord, type Store } from "../../src/store/index.ts";
-import {
-  attemptOutcome,
-  jobSpec,
-  leaseOne,
-  logPart,
-  newJob,
-  openSession,
-  SqliteHome,
-} from "../helpers/store.ts";
+import { attemptOutcome, leaseOne, logPart, newJob, openSession, SqliteHome } from "../helpers/store.ts";
+import { assertKept, startWriter } from "./store-crash.ts";
 
 const newHome = (): SqliteHome => new SqliteHome(mkdtempSync(join(tmpdir(), "sallyport-store-")));
-const child = join(import.meta.dirname, "store-crash-child.ts");
 
 test("the folder and every file in it are its owner's alone", async () => {
   await using home = newHome();
@@ -54,7 +45,7 @@ test("a folder in use is refused with the holder's pid, within one process", asy
 
 test("a folder in use is refused across processes, and taken over once its holder was killed", async () => {
   await using home = newHome();
-  const holder = await startChild(home.dir, "holder");
+  const holder = await startWriter(home.dir, "holder");
   await assert.rejects(home.open(), (error) => isInUse(error, holder.pid));
   await holder.kill();
   await (await home.open()).check();
@@ -64,7 +55,7 @@ test("what was acknowledged is there after every one of 20 kills", async (t) => 
   await using home = newHome();
   let acknowledged = 0;
   for (let life = 0; life < 20; life++) {
-    const writer = await startChild(home.dir, `l${life}`);
+    const writer = await startWriter(home.dir, `l${life}`);
     const lines = await writer.kill({ afterLines: 5 + ((life * 37) % 60) });
     const store = await home.open();
     for (const line of lines) await assertKept(store, line.split(" "));
@@ -288,58 +279,4 @@ function isInUse(error: unknown, pid: number): boolean {
   assert.equal(error.details["pid"], pid);
   assert.match(error.message, new RegExp(`\\b${pid}\\b`));
   return true;
-}
-
-interface Writer {
-  pid: number;
-  /** Kills it, whatever it is doing by then; resolves with the lines it printed whole. */
-  kill(options?: { afterLines: number }): Promise<string[]>;
-}
-
-async function startChild(dir: string, life: string): Promise<Writer> {
-  const writer = spawn(process.execPath, [child, dir, life], { stdio: ["ignore", "pipe", "inherit"] });
-  const { pid = 0 } = writer;
-  let printed = "";
-  writer.stdout.setEncoding("utf8").on("data", (text: string) => (printed += text));
-  await Promise.race([once(writer.stdout, "data"), once(writer, "exit")]);
-  return {
-    pid,
-    kill: async ({ afterLines } = { afterLines: 0 }) => {
-      const closed = once(writer, "close");
-      while (writer.exitCode === null && printed.split("\n").length <= afterLines) {
-        await Promise.race([once(writer.stdout, "data"), closed]);
-      }
-      writer.kill("SIGKILL");
-      await closed;
-      assert.equal(writer.signalCode, "SIGKILL", `the writer ended by itself: ${printed}`);
-      return printed.split("\n").slice(1, -1);
-    },
-  };
-}
-
-async function assertKept(store: Store, [what = "", id = "", value]: string[]): Promise<void> {
-  const job = await store.jobs.get(id);
-  assert.ok(job !== null, `${id} is gone`);
-  const profile = job.spec.profile;
-  assert.deepEqual(job.spec, jobSpec({ profile }));
-  const attempt = job.attempts[0];
-  switch (what) {
-    case "submitted":
-      assert.equal(Buffer.from((await store.jobs.inputs(id)) ?? []).toString(), id);
-      return;
-    case "accepted":
-      assert.equal(attempt?.epoch, Number(value));
-      return;
-    case "appended": {
-      const { bytes } = logPart(["stdout", Buffer.alloc(3_000, id)]);
-      const chunks = await store.log.read(id, 1, 0, 2 ** 20);
-      assert.ok(Buffer.concat(chunks.map((chunk) => chunk.bytes)).equals(bytes), `${id}: other bytes`);
-      assert.equal(attempt?.logEnd, Number(value));
-      return;
-    }
-    default:
-      assert.equal(what, "finished");
-      assert.equal(job.result?.exitCode, Number(value));
-      assert.equal(attempt?.reason, "exited");
-  }
 }

@@ -1,24 +1,13 @@
 import { SallyportError } from "../../../errors.ts";
 import type { HeldBy } from "../../contract.ts";
+import type { Submission } from "../../submission.ts";
 import type { Db } from "../database.ts";
 import { readJob, type RawJob } from "../raw-job.ts";
 import { endWaiting, findJob, isHeld, isTerminal, refOf, type JobRow } from "./rows.ts";
 
-export interface SubmitArgs {
-  id: string;
-  tenant: string;
-  weight: number;
-  spec: string;
-  profile: string;
-  labels: string;
-  pool: string;
-  priority: number;
-  maxAttempts: number;
+export interface SubmitArgs extends Submission {
   /** in parts, so that no row is huge */
   inputs: Uint8Array[];
-  idempotencyKey: string | null;
-  requestDigest: string;
-  now: number;
   queueCap: number;
 }
 

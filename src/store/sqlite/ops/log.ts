@@ -1,5 +1,5 @@
-import { SallyportError } from "../../../errors.ts";
-import { countOutput, type LeaseRef } from "../../../protocol/index.ts";
+import type { LeaseRef } from "../../../protocol/index.ts";
+import { beyondEnd } from "../../rules.ts";
 import type { Db } from "../database.ts";
 
 export interface AppendArgs {
@@ -29,7 +29,7 @@ export function append(db: Db, args: AppendArgs): number | "superseded" {
     lease.attempt,
   );
   if (at === undefined) return "superseded";
-  const part = beyond(args, at.end);
+  const part = beyondEnd(args, at.end);
   if (part === null) return at.end;
   const stop = at.end + part.bytes.length;
   db.run(
@@ -54,19 +54,4 @@ export function append(db: Db, args: AppendArgs): number | "superseded" {
     lease.attempt,
   );
   return stop;
-}
-
-/** What of it is not durable yet; null when all of it is. */
-function beyond(part: AppendArgs, end: number): Pick<AppendArgs, "bytes" | "stdout" | "stderr"> | null {
-  if (part.from > end) {
-    throw new SallyportError("protocol_violation", `log: ${part.from} does not follow on ${end}`, {
-      details: { field: "from", expected: end },
-    });
-  }
-  const known = end - part.from;
-  if (known === 0 && part.bytes.length > 0) return part;
-  if (part.bytes.length <= known) return null;
-  const bytes = part.bytes.subarray(known);
-  const { stdoutBytes: stdout, stderrBytes: stderr } = countOutput(bytes);
-  return { bytes, stdout, stderr };
 }

@@ -1,0 +1,46 @@
+/** What the writer is asked to do. */
+import type { HeldBy } from "../contract.ts";
+import type { Connection } from "./connection.ts";
+import type { DatabaseClock } from "./clock.ts";
+import type { Needs } from "./needs.ts";
+import type { Rows } from "./rows.ts";
+
+/** Decided on rows that were read and locked with those of its neighbours, and written with them. Throws before it changes any. */
+export interface RowCall<T> {
+  readonly kind: "rows";
+  readonly needs: Needs;
+  /** true: it is about a job no claim can take or have taken just before, so one may come before or after it */
+  readonly apart: boolean;
+  /** bytes it brings along */
+  readonly size?: number;
+  decide(rows: Rows): T;
+}
+
+/** Makes its own statements, in its place between the others. */
+export interface DirectCall<T> {
+  readonly kind: "direct";
+  /** true: one statement, which may be sent before the one of its neighbour is answered */
+  readonly single: boolean;
+  /** true: a claim; it looks at nothing but who waits */
+  readonly claims?: boolean;
+  readonly size?: number;
+  run(transaction: Transaction): Promise<T>;
+}
+
+export type Call<T> = RowCall<T> | DirectCall<T>;
+
+export interface Transaction {
+  connection: Connection;
+  clock: DatabaseClock;
+  news: News;
+}
+
+/** What others are told once a transaction is committed. */
+export interface News {
+  /** jobs whose record or log changed */
+  jobs: Set<string>;
+  /** work was queued */
+  queued: boolean;
+  /** who is to stop a job */
+  cancels: HeldBy[];
+}

@@ -1,0 +1,87 @@
+/** Carries out a group of calls in one transaction, as if they came one by one. */
+import type { Call, DirectCall, RowCall, Transaction } from "./calls.ts";
+import { flush } from "./flush.ts";
+import { load } from "./load.ts";
+import { gather } from "./needs.ts";
+import { SallyportError } from "../../errors.ts";
+
+export type Answer = { value: unknown } | { error: unknown };
+
+/** One answer per call, in their order. Throws what ends the transaction; a call that fails by itself changed nothing. */
+export async function carryOut(transaction: Transaction, calls: readonly Call<unknown>[]): Promise<Answer[]> {
+  const answers = new Map<Call<unknown>, Answer>();
+  for (const run of runsOf(calls)) {
+    if (run.kind === "rows") await decideTogether(transaction, run.calls, answers);
+    else await makeInTurn(transaction, run.calls, answers);
+  }
+  return calls.map((call) => answers.get(call) ?? { error: new Error("a call was left out") });
+}
+
+type Run = { kind: "rows"; calls: RowCall<unknown>[] } | { kind: "direct"; calls: DirectCall<unknown>[] };
+
+/** Neighbours of one kind go together. One that may come before or after a claim joins those before it, so that there are few runs. */
+function runsOf(calls: readonly Call<unknown>[]): Run[] {
+  const runs: Run[] = [];
+  for (const call of calls) {
+    const last = runs.at(-1);
+    const before = runs.at(-2);
+    if (call.kind === "direct") {
+      if (last?.kind === "direct") last.calls.push(call);
+      else runs.push({ kind: "direct", calls: [call] });
+    } else if (last?.kind === "rows") last.calls.push(call);
+    else if (
+      call.apart &&
+      before?.kind === "rows" &&
+      last?.calls.every(({ claims }) => claims === true) === true
+    )
+      before.calls.push(call);
+    else runs.push({ kind: "rows", calls: [call] });
+  }
+  return runs;
+}
+
+async function decideTogether(
+  transaction: Transaction,
+  calls: readonly RowCall<unknown>[],
+  answers: Map<Call<unknown>, Answer>,
+): Promise<void> {
+  const rows = await load(transaction, gather(calls.map(({ needs }) => needs)));
+  for (const call of calls) {
+    try {
+      answers.set(call, { value: call.decide(rows) });
+    } catch (error) {
+      answers.set(call, { error });
+    }
+  }
+  await flush(transaction.connection, rows);
+}
+
+/** Single statements are sent together; the server takes them in order. */
+async function makeInTurn(
+  transaction: Transaction,
+  calls: readonly DirectCall<unknown>[],
+  answers: Map<Call<unknown>, Answer>,
+): Promise<void> {
+  const make = async (call: DirectCall<unknown>): Promise<void> => {
+    answers.set(call, await answerOf(call, transaction));
+  };
+  if (calls.every(({ single }) => single)) await settleAll(calls.map(make));
+  else for (const call of calls) await make(call);
+}
+
+/** Waits for every one, so that nothing of the group is under way once it failed. */
+async function settleAll(parts: readonly Promise<void>[]): Promise<void> {
+  for (const result of await Promise.allSettled(parts)) {
+    if (result.status === "rejected") throw result.reason;
+  }
+}
+
+async function answerOf(call: DirectCall<unknown>, transaction: Transaction): Promise<Answer> {
+  try {
+    return { value: await call.run(transaction) };
+  } catch (error) {
+    // The server's errors end the transaction; our own come before anything is changed.
+    if (!(error instanceof SallyportError)) throw error;
+    return { error };
+  }
+}

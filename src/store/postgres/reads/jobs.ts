@@ -1,0 +1,108 @@
+import type { JobResult, JobSpec, JobState } from "../../../protocol/index.ts";
+import type { AttemptRecord, JobFilter, JobPage, JobRecord } from "../../contract.ts";
+import { cursorOf, pageLimit, toPage } from "../../submission.ts";
+import type { Connection } from "../connection.ts";
+import { statement } from "../statement.ts";
+
+interface Row {
+  seq: number;
+  id: string;
+  tenant: string;
+  state: string;
+  spec: string;
+  createdAt: number;
+  cancelRequested: boolean;
+  result: string | null;
+  attempts: AttemptRecord[];
+}
+
+/** One statement, so one moment: a job is never told without its attempts, or in two states. */
+const columns = `j.seq, j.id, j.tenant, coalesce(j.state, o.state) AS state, j.spec, j.created_at AS "createdAt",
+  coalesce(o.cancel_requested, j.cancel_requested) AS "cancelRequested", j.result,
+  (SELECT coalesce(json_agg(json_build_object(
+            'attempt', attempt, 'epoch', epoch, 'workerId', worker_id, 'leasedAt', leased_at, 'startedAt', started_at,
+            'finishedAt', finished_at, 'reason', reason, 'logEnd', log_end) ORDER BY attempt), '[]')
+     FROM attempts WHERE attempts.job = j.seq) AS attempts`;
+
+const readJob = statement(
+  "read_job",
+  `SELECT ${columns} FROM jobs AS j LEFT JOIN open_jobs AS o ON o.seq = j.seq WHERE j.id = $1`,
+);
+
+export async function get(connection: Connection, id: string): Promise<JobRecord | null> {
+  const [row] = await connection.run<Row>(readJob, [id]);
+  return row === undefined ? null : toRecord(row);
+}
+
+/** Newest first. One state at a time comes out of an index in order, however many jobs there are. */
+export async function list(connection: Connection, filter: JobFilter): Promise<JobPage> {
+  const { states } = filter;
+  const values: unknown[] = [];
+  const bind = (value: unknown): string => `$${values.push(value)}`;
+  const limit = bind(pageLimit(filter.limit) + 1);
+  const conditions = conditionsOf(filter).map(([text, value]) => `${text} ${bind(value)}`);
+  const pages = (states === undefined ? [null] : stored(states)).map((state) =>
+    pageOf(state, { conditions, limit, bind }),
+  );
+  if (pages.length === 0) return { jobs: [], next: null };
+  const rows = await connection.ask<Row>(
+    `SELECT ${columns} FROM (${pages.join(" UNION ALL ")}) AS found
+       JOIN jobs AS j ON j.seq = found.seq LEFT JOIN open_jobs AS o ON o.seq = j.seq
+      ORDER BY j.seq DESC LIMIT ${limit}`,
+    values,
+  );
+  return toPage(rows, filter.limit, toRecord);
+}
+
+function conditionsOf(filter: JobFilter): [string, unknown][] {
+  const all: [string, unknown][] = [
+    ["j.tenant =", filter.tenant],
+    ["j.profile =", filter.profile],
+    ["j.seq <", cursorOf(filter)],
+  ];
+  return all.filter(([, value]) => value !== undefined && value !== null);
+}
+
+const openStates: ReadonlySet<string> = new Set(["queued", "offered", "leased", "running"]);
+
+function stored(states: readonly JobState[]): string[] {
+  return [...new Set(states.flatMap((state) => (state === "queued" ? ["queued", "offered"] : [state])))];
+}
+
+interface PageParts {
+  conditions: readonly string[];
+  limit: string;
+  bind: (value: unknown) => string;
+}
+
+function pageOf(state: string | null, { conditions, limit, bind }: PageParts): string {
+  const open = state !== null && openStates.has(state);
+  const from = open ? "open_jobs AS o JOIN jobs AS j ON j.seq = o.seq" : "jobs AS j";
+  const all = state === null ? conditions : [...conditions, `${open ? "o" : "j"}.state = ${bind(state)}`];
+  const where = all.length === 0 ? "" : `WHERE ${all.join(" AND ")}`;
+  return `(SELECT j.seq FROM ${from} ${where} ORDER BY j.seq DESC LIMIT ${limit})`;
+}
+
+const readInputs = statement(
+  "read_inputs",
+  "SELECT bytes FROM inputs WHERE job = (SELECT seq FROM jobs WHERE id = $1) ORDER BY part",
+);
+
+/** null: there is no such job, or nothing for it to read. */
+export async function inputs(connection: Connection, id: string): Promise<Uint8Array | null> {
+  const parts = await connection.run<{ bytes: Buffer }>(readInputs, [id]);
+  return parts.length === 0 ? null : Buffer.concat(parts.map(({ bytes }) => bytes));
+}
+
+function toRecord(row: Row): JobRecord {
+  return {
+    id: row.id,
+    tenant: row.tenant,
+    state: row.state === "offered" ? "queued" : (row.state as JobState),
+    spec: JSON.parse(row.spec) as JobSpec,
+    createdAt: row.createdAt,
+    attempts: row.attempts,
+    cancelRequested: row.cancelRequested,
+    result: row.result === null ? null : (JSON.parse(row.result) as JobResult),
+  };
+}

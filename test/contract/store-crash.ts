@@ -1,0 +1,65 @@
+/** A process that writes to a store until it is killed, and the look at what it left. */
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { join } from "node:path";
+import type { Store } from "../../src/store/index.ts";
+import { jobSpec, logPart } from "../helpers/store.ts";
+
+const child = join(import.meta.dirname, "store-crash-child.ts");
+
+export interface Writer {
+  pid: number;
+  /** Kills it, whatever it is doing by then; resolves with the lines it printed whole. */
+  kill(options?: { afterLines: number }): Promise<string[]>;
+}
+
+/** `where`: a folder, or the URL of a database. */
+export async function startWriter(where: string, life: string): Promise<Writer> {
+  const writer = spawn(process.execPath, [child, where, life], { stdio: ["ignore", "pipe", "inherit"] });
+  const { pid = 0 } = writer;
+  let printed = "";
+  writer.stdout.setEncoding("utf8").on("data", (text: string) => (printed += text));
+  await Promise.race([once(writer.stdout, "data"), once(writer, "exit")]);
+  return {
+    pid,
+    kill: async ({ afterLines } = { afterLines: 0 }) => {
+      const closed = once(writer, "close");
+      while (writer.exitCode === null && printed.split("\n").length <= afterLines) {
+        await Promise.race([once(writer.stdout, "data"), closed]);
+      }
+      writer.kill("SIGKILL");
+      await closed;
+      assert.equal(writer.signalCode, "SIGKILL", `the writer ended by itself: ${printed}`);
+      return printed.split("\n").slice(1, -1);
+    },
+  };
+}
+
+/** What a line of the writer's says was acknowledged is there. */
+export async function assertKept(store: Store, [what = "", id = "", value]: string[]): Promise<void> {
+  const job = await store.jobs.get(id);
+  assert.ok(job !== null, `${id} is gone`);
+  const profile = job.spec.profile;
+  assert.deepEqual(job.spec, jobSpec({ profile }));
+  const attempt = job.attempts[0];
+  switch (what) {
+    case "submitted":
+      assert.equal(Buffer.from((await store.jobs.inputs(id)) ?? []).toString(), id);
+      return;
+    case "accepted":
+      assert.equal(attempt?.epoch, Number(value));
+      return;
+    case "appended": {
+      const { bytes } = logPart(["stdout", Buffer.alloc(3_000, id)]);
+      const chunks = await store.log.read(id, 1, 0, 2 ** 20);
+      assert.ok(Buffer.concat(chunks.map((chunk) => chunk.bytes)).equals(bytes), `${id}: other bytes`);
+      assert.equal(attempt?.logEnd, Number(value));
+      return;
+    }
+    default:
+      assert.equal(what, "finished");
+      assert.equal(job.result?.exitCode, Number(value));
+      assert.equal(attempt?.reason, "exited");
+  }
+}

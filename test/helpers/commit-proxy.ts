@@ -1,0 +1,79 @@
+/** Stands between a store and its PostgreSQL, and cuts a connection around one COMMIT. */
+import { createServer, connect, type Server, type Socket } from "node:net";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { once } from "node:events";
+import type { PostgresServer } from "./postgres.ts";
+
+/** `before`: the server never sees it · `after`: the server carries it out, and nobody hears of it */
+export type Cut = "before" | "after";
+
+const socketName = ".s.PGSQL.5432";
+
+export class CommitProxy implements AsyncDisposable {
+  readonly dir = mkdtempSync(join(tmpdir(), "sallyport-cut-"));
+  readonly #upstream: string;
+  readonly #server: Server;
+  readonly #sockets = new Set<Socket>();
+  #armed: Cut | undefined;
+  cuts = 0;
+
+  private constructor(server: PostgresServer) {
+    this.#upstream = join(server.dir, socketName);
+    this.#server = createServer((near) => this.#join(near));
+  }
+
+  static async start(server: PostgresServer): Promise<CommitProxy> {
+    const proxy = new CommitProxy(server);
+    proxy.#server.listen(join(proxy.dir, socketName));
+    await once(proxy.#server, "listening");
+    return proxy;
+  }
+
+  get url(): string {
+    return `postgres://sallyport@localhost/postgres?host=${encodeURIComponent(this.dir)}`;
+  }
+
+  /** The next COMMIT is cut. */
+  arm(cut: Cut): void {
+    this.#armed = cut;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const socket of this.#sockets) socket.destroy();
+    this.#server.close();
+    await once(this.#server, "close");
+    rmSync(this.dir, { recursive: true, force: true });
+  }
+
+  #join(near: Socket): void {
+    const far = connect(this.#upstream);
+    const end = (): void => {
+      near.destroy();
+      far.destroy();
+    };
+    let silenced = false;
+    for (const socket of [near, far]) {
+      this.#sockets.add(socket);
+      socket.on("error", end).on("close", () => {
+        this.#sockets.delete(socket);
+        end();
+      });
+    }
+    near.on("data", (data) => {
+      const cut = data.includes("COMMIT\0") ? this.#armed : undefined;
+      if (cut !== undefined) {
+        this.#armed = undefined;
+        this.cuts += 1;
+      }
+      if (cut === "before") return end();
+      silenced ||= cut === "after";
+      far.write(data);
+    });
+    far.on("data", (data) => {
+      if (silenced) end();
+      else near.write(data);
+    });
+  }
+}
