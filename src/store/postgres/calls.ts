@@ -9,8 +9,8 @@ import type { Rows } from "./rows.ts";
 export interface RowCall<T> {
   readonly kind: "rows";
   readonly needs: Needs;
-  /** true: it is about a job no claim can take or have taken just before, so one may come before or after it */
-  readonly apart: boolean;
+  /** true: it may put a job back into a queue, or take one out that waits */
+  readonly requeues?: boolean;
   /** bytes it brings along */
   readonly size?: number;
   decide(rows: Rows): T;
@@ -21,8 +21,6 @@ export interface DirectCall<T> {
   readonly kind: "direct";
   /** true: one statement, which may be sent before the one of its neighbour is answered */
   readonly single: boolean;
-  /** true: a claim; it looks at nothing but who waits */
-  readonly claims?: boolean;
   readonly size?: number;
   run(transaction: Transaction): Promise<T>;
 }

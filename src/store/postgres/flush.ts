@@ -1,12 +1,12 @@
 /** Writes what a group of calls changed, with a number of statements that does not depend on how many calls there were. */
-import { SallyportError } from "../../errors.ts";
 import type { Connection } from "./connection.ts";
-import type { NewJobRow, Rows } from "./rows.ts";
+import type { OpenJob } from "./row-types.ts";
+import type { Rows } from "./rows.ts";
 import { columns, statement, type Statement } from "./statement.ts";
 
 /** Sends every statement at once. Rejects with the first that failed, once all are answered. */
 export async function flush(connection: Connection, rows: Rows): Promise<void> {
-  const sent = statementsFor(rows).map((planned) => send(connection, planned));
+  const sent = statementsFor(rows).map(({ what, values }) => connection.run(what, values));
   for (const result of await Promise.allSettled(sent)) {
     if (result.status === "rejected") throw result.reason;
   }
@@ -15,21 +15,13 @@ export async function flush(connection: Connection, rows: Rows): Promise<void> {
 interface Planned {
   what: Statement;
   values: unknown[];
-  /** how many rows it must have written, where it says so */
-  returns?: number;
-}
-
-async function send(connection: Connection, { what, values, returns }: Planned): Promise<void> {
-  const rows = await connection.run(what, values);
-  if (returns === undefined || rows.length === returns) return;
-  throw new SallyportError("store_corrupt", `store: ${what.name} wrote ${rows.length} rows of ${returns}`);
 }
 
 function statementsFor(rows: Rows): Planned[] {
   return [
     ...writeWorkers(rows),
     ...writePools(rows),
-    ...writeNewJobs(rows.newJobs),
+    ...writeNewJobs(rows),
     ...writeJobs(rows),
     ...writeEnds(rows),
     ...writeAttempts(rows),
@@ -71,31 +63,32 @@ function writeWorkers({ newWorkers, changedWorkers }: Rows): Planned[] {
 /** Locks the pool's row also when its count stays as it is, so that no other hub takes the row away meanwhile. */
 const enterPools = statement(
   "enter_pools",
-  `INSERT INTO pools AS p (pool, profile, labels, queued)
-   SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[]) AS n (pool, profile, labels, queued) ORDER BY pool
-   ON CONFLICT (pool) DO UPDATE SET queued = p.queued + excluded.queued`,
+  `INSERT INTO pools AS p (pool, profile, labels, queued, vtime)
+   SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::float8[])
+          AS n (pool, profile, labels, queued, vtime) ORDER BY pool
+   ON CONFLICT (pool) DO UPDATE SET queued = p.queued + excluded.queued, vtime = greatest(p.vtime, excluded.vtime)`,
 );
 
-const countPools = statement(
-  "count_pools",
-  `UPDATE pools AS p SET queued = p.queued + n.change FROM unnest($1::text[], $2::bigint[]) AS n (pool, change)
+const movePools = statement(
+  "move_pools",
+  `UPDATE pools AS p SET queued = p.queued + n.change, vtime = greatest(p.vtime, n.vtime)
+     FROM (SELECT * FROM unnest($1::text[], $2::bigint[], $3::float8[]) AS u (pool, change, vtime) ORDER BY pool) AS n
     WHERE p.pool = n.pool`,
 );
 
-function writePools({ newJobs, queuedBy }: Rows): Planned[] {
+function writePools({ newJobs, queuedBy, vtimes }: Rows): Planned[] {
   const entered = new Map(newJobs.map((job) => [job.pool, job]));
-  const counts = [...queuedBy].filter(([pool, change]) => change !== 0 && !entered.has(pool));
+  const moved = [...new Set([...queuedBy.keys(), ...vtimes.keys()])].filter((pool) => !entered.has(pool));
+  const move = (pool: string): number[] => [queuedBy.get(pool) ?? 0, vtimes.get(pool) ?? 0];
   return [
     ...plan(
       enterPools,
-      [...entered.values()].map(({ pool, profile, labels }) => [
-        pool,
-        profile,
-        labels,
-        queuedBy.get(pool) ?? 0,
-      ]),
+      [...entered.values()].map(({ pool, profile, labels }) => [pool, profile, labels, ...move(pool)]),
     ),
-    ...plan(countPools, counts.toSorted(byFirst)),
+    ...plan(
+      movePools,
+      moved.map((pool) => [pool, ...move(pool)]),
+    ),
   ];
 }
 
@@ -105,29 +98,22 @@ const insertJobs = statement(
    SELECT * FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::text[], $7::text[], $8::text[])`,
 );
 
-const insertShares = statement(
-  "insert_shares",
-  `INSERT INTO shares (pool, tenant)
-   SELECT pool, tenant FROM unnest($1::text[], $2::text[]) AS n (pool, tenant) ORDER BY pool, tenant ON CONFLICT DO NOTHING`,
+const writeShare = statement(
+  "write_shares",
+  `INSERT INTO shares AS s (pool, tenant, last_vft)
+   SELECT * FROM unnest($1::text[], $2::text[], $3::float8[]) AS n (pool, tenant, last_vft) ORDER BY pool, tenant
+   ON CONFLICT (pool, tenant) DO UPDATE SET last_vft = greatest(s.last_vft, excluded.last_vft)`,
 );
 
-/**
- * Start-time fair queueing: a job's virtual finish is one quantum behind its tenant's last, or behind the pool's present. The share
- * grows by what all of the tenant's new jobs take; `ahead` is what one job and those before it take of that.
- */
+/** As its calls leave it: a job that is handed over with the commit that takes it is written once. */
 const insertOpenJobs = statement(
   "insert_open_jobs",
-  `WITH grown AS (
-     UPDATE shares AS s SET last_vft = greatest(s.last_vft, p.vtime) + g.total
-       FROM unnest($1::text[], $2::text[], $3::float8[]) AS g (pool, tenant, total) JOIN pools AS p ON p.pool = g.pool
-      WHERE s.pool = g.pool AND s.tenant = g.tenant
-     RETURNING s.pool, s.tenant, s.last_vft - g.total AS base)
-   INSERT INTO open_jobs (seq, id, pool, state, priority, vft, max_attempts, created_at, queued_at)
-   SELECT n.seq, n.id, n.pool, 'queued', n.priority, grown.base + n.ahead, n.max_attempts, n.now, n.now
-     FROM unnest($4::bigint[], $5::text[], $6::text[], $7::text[], $8::integer[], $9::float8[], $10::integer[], $11::bigint[])
-          AS n (seq, id, pool, tenant, priority, ahead, max_attempts, now)
-     JOIN grown ON grown.pool = n.pool AND grown.tenant = n.tenant
-   RETURNING 1`,
+  `INSERT INTO open_jobs (seq, id, pool, state, priority, vft, epoch, attempts, max_attempts, session, worker_id,
+                          cancel_requested, created_at, queued_at, queued_ms, offered_at)
+   SELECT n.*, clock_timestamp()
+     FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::integer[], $6::float8[], $7::bigint[],
+                 $8::integer[], $9::integer[], $10::text[], $11::text[], $12::boolean[], $13::bigint[], $14::bigint[],
+                 $15::bigint[]) AS n`,
 );
 
 const insertInput = statement(
@@ -135,61 +121,55 @@ const insertInput = statement(
   "INSERT INTO inputs (job, part, bytes) VALUES ($1::bigint, $2::integer, $3::bytea)",
 );
 
-function writeNewJobs(jobs: readonly NewJobRow[]): Planned[] {
-  if (jobs.length === 0) return [];
-  const totals = new Map<string, { pool: string; tenant: string; total: number }>();
-  const open = jobs.map((job) => {
-    const { pool, tenant } = job;
-    const name = JSON.stringify([pool, tenant]);
-    const share = totals.get(name) ?? { pool, tenant, total: 0 };
-    share.total += 1 / job.weight;
-    totals.set(name, share);
-    const { seq, id, priority, maxAttempts, createdAt } = job;
-    return [seq, id, pool, tenant, priority, share.total, maxAttempts, createdAt];
-  });
-  const shares = [...totals.values()].map(({ pool, tenant, total }) => [pool, tenant, total]);
+function writeNewJobs({ newJobs, newOpenJobs, changedShares }: Rows): Planned[] {
   return [
     ...plan(
       insertJobs,
-      jobs.map(({ seq, id, tenant, profile, createdAt, key, digest, spec }) => [
-        seq,
-        id,
-        tenant,
-        profile,
-        createdAt,
-        key,
-        digest,
-        spec,
+      newJobs.map((job) => [
+        job.seq,
+        job.id,
+        job.tenant,
+        job.profile,
+        job.createdAt,
+        job.key,
+        job.digest,
+        job.spec,
       ]),
     ),
-    { what: insertShares, values: columns(shares, 2) },
-    { what: insertOpenJobs, values: [...columns(shares, 3), ...columns(open, 8)], returns: jobs.length },
-    ...jobs.flatMap(({ seq, inputs }) =>
+    ...plan(
+      writeShare,
+      [...changedShares].map(({ pool, tenant, lastVft }) => [pool, tenant, lastVft]),
+    ),
+    ...plan(insertOpenJobs, [...newOpenJobs].map(openRow)),
+    ...newJobs.flatMap(({ seq, inputs }) =>
       inputs.map((bytes, part) => ({ what: insertInput, values: [seq, part, bytes] })),
     ),
   ];
 }
 
+function openRow(job: OpenJob): unknown[] {
+  const { seq, id, pool, state, priority, vft, epoch, attempts, maxAttempts, session, workerId } = job;
+  const { cancelRequested, createdAt, queuedAt, queuedMs } = job;
+  const first = [seq, id, pool, state, priority, vft, epoch, attempts, maxAttempts, session, workerId];
+  return [...first, cancelRequested, createdAt, queuedAt, queuedMs];
+}
+
 const updateJobs = statement(
   "update_jobs",
-  `UPDATE open_jobs AS o SET state = n.state, attempts = n.attempts, session = n.session, worker_id = n.worker_id,
-          cancel_requested = n.cancel_requested, queued_at = n.queued_at, queued_ms = n.queued_ms
-     FROM unnest($1::bigint[], $2::text[], $3::integer[], $4::text[], $5::text[], $6::boolean[], $7::bigint[], $8::bigint[])
-          AS n (seq, state, attempts, session, worker_id, cancel_requested, queued_at, queued_ms)
+  `UPDATE open_jobs AS o SET state = n.state, epoch = n.epoch, attempts = n.attempts, session = n.session,
+          worker_id = n.worker_id, cancel_requested = n.cancel_requested, queued_at = n.queued_at, queued_ms = n.queued_ms,
+          offered_at = CASE WHEN n.epoch > o.epoch THEN clock_timestamp() ELSE o.offered_at END
+     FROM unnest($1::bigint[], $2::text[], $3::bigint[], $4::integer[], $5::text[], $6::text[], $7::boolean[], $8::bigint[],
+                 $9::bigint[])
+          AS n (seq, state, epoch, attempts, session, worker_id, cancel_requested, queued_at, queued_ms)
     WHERE o.seq = n.seq`,
 );
 
 function writeJobs({ changedJobs }: Rows): Planned[] {
-  const changed = [...changedJobs].map((job) => [
-    job.seq,
-    job.state,
-    job.attempts,
-    job.session,
-    job.workerId,
-    job.cancelRequested,
-    job.queuedAt,
-    job.queuedMs,
-  ]);
+  const changed = [...changedJobs].map((job) => {
+    const { seq, state, epoch, attempts, session, workerId, cancelRequested, queuedAt, queuedMs } = job;
+    return [seq, state, epoch, attempts, session, workerId, cancelRequested, queuedAt, queuedMs];
+  });
   return plan(updateJobs, changed);
 }
 
@@ -275,8 +255,4 @@ function writeLog({ log }: Rows): Planned[] {
 function plan(what: Statement, rows: readonly (readonly unknown[])[]): Planned[] {
   const [first] = rows;
   return first === undefined ? [] : [{ what, values: columns(rows, first.length) }];
-}
-
-function byFirst([a]: readonly [string, number], [b]: readonly [string, number]): number {
-  return a < b ? -1 : 1;
 }

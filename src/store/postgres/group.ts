@@ -19,25 +19,23 @@ export async function carryOut(transaction: Transaction, calls: readonly Call<un
 
 type Run = { kind: "rows"; calls: RowCall<unknown>[] } | { kind: "direct"; calls: DirectCall<unknown>[] };
 
-/** Neighbours of one kind go together. One that may come before or after a claim joins those before it, so that there are few runs. */
+/** Neighbours of one kind go together, except that a claim looks anew at who waits behind a call that may have changed it. */
 function runsOf(calls: readonly Call<unknown>[]): Run[] {
   const runs: Run[] = [];
   for (const call of calls) {
     const last = runs.at(-1);
-    const before = runs.at(-2);
     if (call.kind === "direct") {
       if (last?.kind === "direct") last.calls.push(call);
       else runs.push({ kind: "direct", calls: [call] });
-    } else if (last?.kind === "rows") last.calls.push(call);
-    else if (
-      call.apart &&
-      before?.kind === "rows" &&
-      last?.calls.every(({ claims }) => claims === true) === true
-    )
-      before.calls.push(call);
-    else runs.push({ kind: "rows", calls: [call] });
+    } else if (last?.kind === "rows" && !(isClaim(call) && last.calls.some(({ requeues }) => requeues))) {
+      last.calls.push(call);
+    } else runs.push({ kind: "rows", calls: [call] });
   }
   return runs;
+}
+
+function isClaim({ needs }: RowCall<unknown>): boolean {
+  return needs.claim !== undefined;
 }
 
 async function decideTogether(

@@ -2,7 +2,8 @@
 import type { Transaction } from "./calls.ts";
 import type { Connection } from "./connection.ts";
 import type { AllNeeds } from "./needs.ts";
-import { Rows, type AttemptRow, type OpenJob, type Recorded, type WorkerRow } from "./rows.ts";
+import type { AttemptRow, Loaded, OpenJob, Recorded, Share, Waiting, WorkerRow } from "./row-types.ts";
+import { Rows } from "./rows.ts";
 import { statement } from "./statement.ts";
 
 const workerColumns = `worker_id AS "workerId", boot_id AS "bootId", hub_id AS "hubId", session,
@@ -22,8 +23,9 @@ const lockExpired = statement(
     ORDER BY worker_id FOR UPDATE SKIP LOCKED`,
 );
 
-const jobColumns = `seq, id, pool, state, epoch, attempts, max_attempts AS "maxAttempts", session,
-  worker_id AS "workerId", cancel_requested AS "cancelRequested", queued_at AS "queuedAt", queued_ms AS "queuedMs"`;
+const jobColumns = `seq, id, pool, state, priority, vft, epoch, attempts, max_attempts AS "maxAttempts", session,
+  worker_id AS "workerId", cancel_requested AS "cancelRequested", created_at AS "createdAt", queued_at AS "queuedAt",
+  queued_ms AS "queuedMs"`;
 
 const lockJobs = statement(
   "lock_jobs",
@@ -36,6 +38,35 @@ const lockJobsOfSessions = statement(
      SELECT seq FROM open_jobs WHERE id = ANY ($1::text[])
       UNION SELECT seq FROM open_jobs WHERE session = ANY ($2::text[])) ORDER BY seq FOR UPDATE`,
 );
+
+/** Hubs that claim from one pool pass over what another is taking. */
+const lockWaiting = statement(
+  "lock_waiting",
+  `SELECT w.*, j.tenant, j.spec, EXISTS (SELECT FROM inputs WHERE inputs.job = w.seq) AS "hasInputs"
+     FROM unnest($1::text[], $2::bigint[]) AS wanted (pool, count)
+    CROSS JOIN LATERAL (
+      SELECT ${jobColumns} FROM open_jobs AS o WHERE o.pool = wanted.pool AND o.state = 'queued'
+       ORDER BY o.priority DESC, o.vft, o.seq LIMIT wanted.count FOR UPDATE SKIP LOCKED) AS w
+     JOIN jobs AS j ON j.seq = w.seq`,
+);
+
+const lockShares = statement(
+  "lock_shares",
+  `SELECT s.pool, s.tenant, last_vft AS "lastVft" FROM shares AS s
+     JOIN (SELECT DISTINCT * FROM unnest($1::text[], $2::text[])) AS n (pool, tenant)
+       ON s.pool = n.pool AND s.tenant = n.tenant
+    ORDER BY s.pool, s.tenant FOR UPDATE OF s`,
+);
+
+/** Two hubs may be the first with one tenant: the row is made, and locked, by who comes first. */
+const enterShares = statement(
+  "enter_shares",
+  `INSERT INTO shares AS s (pool, tenant)
+   SELECT DISTINCT pool, tenant FROM unnest($1::text[], $2::text[]) AS n (pool, tenant) ORDER BY pool, tenant
+   ON CONFLICT (pool, tenant) DO UPDATE SET last_vft = s.last_vft RETURNING pool, tenant, last_vft AS "lastVft"`,
+);
+
+const readVtimes = statement("read_vtimes", "SELECT pool, vtime FROM pools WHERE pool = ANY ($1::text[])");
 
 const lockOrphans = statement(
   "lock_orphans",
@@ -83,13 +114,13 @@ const drawSeqs = statement(
 
 export async function load(transaction: Transaction, needs: AllNeeds): Promise<Rows> {
   const { connection } = transaction;
-  const workers = await loadWorkers(transaction, needs);
+  const { workers, holders } = await loadWorkers(transaction, needs);
   const sessions = [...needs.sessions, ...workers.flatMap(({ session }) => session ?? [])];
   const { newJobs } = needs;
   const records = [...needs.records, ...newJobs.map(({ id }) => id)];
   const ids = [...new Set([...needs.jobs, ...records])];
   const keyed = newJobs.filter(({ key }) => key !== null);
-  const [jobs, orphans, attempts, recorded, earlier, queued, seqs] = await Promise.all([
+  const [jobs, orphans, attempts, recorded, earlier, queued, seqs, lines] = await Promise.all([
     loadJobs(connection, ids, sessions),
     needs.expiredAt === null ? [] : connection.run<OpenJob>(lockOrphans),
     loadAttempts(connection, ids, sessions),
@@ -99,13 +130,15 @@ export async function load(transaction: Transaction, needs: AllNeeds): Promise<R
     ),
     ifAny(newJobs, () => connection.run<{ queued: number }>(countQueued)),
     ifAny(newJobs, () => connection.run<{ seq: number }>(drawSeqs, [newJobs.length])),
+    loadLines(connection, needs),
   ]);
   return new Rows(transaction, {
     jobs: [...orphans, ...jobs],
     orphans: orphans.map(({ id }) => id),
     attempts,
     recorded: [...recorded, ...earlier],
-    workers,
+    workers: [...workers, ...holders],
+    ...lines,
     queued: queued[0]?.queued ?? 0,
     seqs: seqs.map(({ seq }) => seq),
   });
@@ -113,15 +146,61 @@ export async function load(transaction: Transaction, needs: AllNeeds): Promise<R
 
 type Known = Recorded & { key: string | null };
 
-async function loadWorkers({ connection, clock }: Transaction, needs: AllNeeds): Promise<WorkerRow[]> {
-  const { sessions, workers, expiredAt } = needs;
-  const named = await ifAny([...sessions, ...workers], () =>
-    connection.run<WorkerRow>(lockWorkers, [sessions, workers]),
+interface Workers {
+  workers: WorkerRow[];
+  /** those jobs are claimed for; what they have been given is not looked at */
+  holders: WorkerRow[];
+}
+
+/** Locked, so that no session is handed over meanwhile. */
+async function loadWorkers({ connection, clock }: Transaction, needs: AllNeeds): Promise<Workers> {
+  const { sessions, workers, expiredAt, claims } = needs;
+  const claiming = claims.map(({ sessionId }) => sessionId);
+  const all = [...sessions, ...claiming];
+  const found = await ifAny([...all, ...workers], () =>
+    connection.run<WorkerRow>(lockWorkers, [all, workers]),
   );
   const expired =
     expiredAt === null ? [] : await connection.run<WorkerRow>(lockExpired, [clock.toDatabase(expiredAt)]);
-  const known = new Set(named.map(({ workerId }) => workerId));
-  return [...named, ...expired.filter(({ workerId }) => !known.has(workerId))];
+  const known = new Set(found.map(({ workerId }) => workerId));
+  const wanted = new Set([...sessions, ...workers]);
+  const isNamed = ({ session, workerId }: WorkerRow): boolean =>
+    wanted.has(workerId) || (session !== null && wanted.has(session));
+  return {
+    workers: [...found.filter(isNamed), ...expired.filter(({ workerId }) => !known.has(workerId))],
+    holders: found.filter((worker) => !isNamed(worker)),
+  };
+}
+
+/** Who waits in the pools that are claimed from, and what the turn of a new job hangs on. */
+async function loadLines(
+  connection: Connection,
+  { claims, newJobs }: AllNeeds,
+): Promise<Pick<Loaded, "waiting" | "shares" | "pools">> {
+  const counts = new Map<string, number>();
+  for (const { pool, limit } of claims) counts.set(pool, (counts.get(pool) ?? 0) + limit);
+  const pools = [...new Set([...counts.keys(), ...newJobs.map(({ pool }) => pool)])];
+  const [waiting, shares, vtimes] = await Promise.all([
+    ifAny(claims, () =>
+      connection.run<OpenJob & Omit<Waiting, "job">>(lockWaiting, [[...counts.keys()], [...counts.values()]]),
+    ),
+    loadShares(connection, newJobs),
+    ifAny(pools, () => connection.run<{ pool: string; vtime: number }>(readVtimes, [pools])),
+  ]);
+  return {
+    waiting: waiting.map(({ tenant, spec, hasInputs, ...job }) => ({ job, tenant, spec, hasInputs })),
+    shares,
+    pools: vtimes,
+  };
+}
+
+async function loadShares(connection: Connection, newJobs: AllNeeds["newJobs"]): Promise<Share[]> {
+  const pools = newJobs.map(({ pool }) => pool);
+  const tenants = newJobs.map(({ tenant }) => tenant);
+  const known = await ifAny(newJobs, () => connection.run<Share>(lockShares, [pools, tenants]));
+  const names = new Set(known.map(({ pool, tenant }) => JSON.stringify([pool, tenant])));
+  const isKnown = newJobs.every(({ pool, tenant }) => names.has(JSON.stringify([pool, tenant])));
+  return isKnown ? known : await connection.run<Share>(enterShares, [pools, tenants]);
 }
 
 function loadJobs(connection: Connection, ids: string[], sessions: string[]): Promise<OpenJob[]> {

@@ -10,7 +10,9 @@ export interface Needs {
   workers?: readonly string[];
   /** every session whose lease is over at this time by the caller's clock */
   expiredAt?: number;
-  newJob?: { id: string; tenant: string; key: string | null };
+  newJob?: { id: string; tenant: string; key: string | null; pool: string };
+  /** the first in a pool's queue, for a session that must not be over */
+  claim?: { pool: string; sessionId: string; limit: number };
 }
 
 export interface AllNeeds {
@@ -19,7 +21,8 @@ export interface AllNeeds {
   sessions: string[];
   workers: string[];
   expiredAt: number | null;
-  newJobs: { id: string; tenant: string; key: string | null }[];
+  newJobs: NonNullable<Needs["newJob"]>[];
+  claims: NonNullable<Needs["claim"]>[];
 }
 
 export function gather(needs: readonly Needs[]): AllNeeds {
@@ -31,6 +34,7 @@ export function gather(needs: readonly Needs[]): AllNeeds {
     workers: unique(needs.flatMap(({ workers = [] }) => workers)),
     expiredAt: expiries.length === 0 ? null : Math.max(...expiries),
     newJobs: needs.flatMap(({ newJob }) => newJob ?? []),
+    claims: needs.flatMap(({ claim }) => claim ?? []),
   };
 }
 

@@ -1,105 +1,21 @@
 /** The rows of one group of calls, as they were when the group began and as its calls leave them. */
-import type { EndReason, JobResult, JobSpec, JobState } from "../../protocol/index.ts";
+import type { JobResult, JobSpec } from "../../protocol/index.ts";
 import type { AttemptRecord, JobRecord } from "../contract.ts";
 import type { DatabaseClock } from "./clock.ts";
 import type { News } from "./calls.ts";
 
-export interface OpenJob {
-  seq: number;
-  id: string;
-  pool: string;
-  state: "queued" | "offered" | "leased" | "running";
-  epoch: number;
-  attempts: number;
-  maxAttempts: number;
-  session: string | null;
-  workerId: string | null;
-  cancelRequested: boolean;
-  queuedAt: number;
-  queuedMs: number;
-}
-
-export interface AttemptRow {
-  job: number;
-  attempt: number;
-  epoch: number;
-  workerId: string;
-  leasedAt: number;
-  startedAt: number | null;
-  finishedAt: number | null;
-  reason: EndReason | null;
-  reported: boolean;
-  requeued: boolean;
-  logEnd: number;
-  stdout: number;
-  stderr: number;
-}
-
-/** What does not change while the job is open, and how it ended. */
-export interface Recorded {
-  seq: number;
-  id: string;
-  tenant: string;
-  spec: string;
-  createdAt: number;
-  digest: string;
-  /** null while it is open */
-  state: JobState | null;
-  cancelRequested: boolean;
-  result: string | null;
-}
-
-export interface WorkerRow {
-  workerId: string;
-  bootId: string;
-  hubId: string;
-  session: string | null;
-  /** by the database's clock */
-  leaseUntil: number | null;
-  lastSeenAt: number;
-}
-
-export interface NewJobRow extends Recorded {
-  pool: string;
-  profile: string;
-  labels: string;
-  priority: number;
-  weight: number;
-  maxAttempts: number;
-  key: string | null;
-  inputs: readonly Uint8Array[];
-}
-
-export interface LogRow {
-  job: number;
-  attempt: number;
-  start: number;
-  stop: number;
-  stdoutBefore: number;
-  stderrBefore: number;
-  stdout: number;
-  stderr: number;
-  bytes: Uint8Array;
-}
-
-export interface Ended {
-  job: OpenJob;
-  result: JobResult;
-  finishedAt: number;
-}
-
-export interface Loaded {
-  jobs: readonly OpenJob[];
-  attempts: readonly AttemptRow[];
-  recorded: readonly (Recorded & { key: string | null })[];
-  workers: readonly WorkerRow[];
-  /** ids of offers that nobody can know of any more */
-  orphans: readonly string[];
-  /** jobs that wait, of all pools */
-  queued: number;
-  /** numbers for new jobs, as many as there may be */
-  seqs: readonly number[];
-}
+import type {
+  AttemptRow,
+  Ended,
+  Loaded,
+  LogRow,
+  NewJobRow,
+  OpenJob,
+  Recorded,
+  Share,
+  Waiting,
+  WorkerRow,
+} from "./row-types.ts";
 
 export class Rows {
   readonly clock: DatabaseClock;
@@ -109,6 +25,11 @@ export class Rows {
   readonly changedWorkers = new Set<WorkerRow>();
   readonly newWorkers = new Set<WorkerRow>();
   readonly newJobs: NewJobRow[] = [];
+  /** those of the new jobs that are open still */
+  readonly newOpenJobs = new Set<OpenJob>();
+  readonly changedShares = new Set<Share>();
+  /** by pool: its present, where claims moved it on */
+  readonly vtimes = new Map<string, number>();
   readonly ended: Ended[] = [];
   readonly log: LogRow[] = [];
   /** by pool: how many more wait there, or fewer */
@@ -120,12 +41,18 @@ export class Rows {
   readonly #byKey = new Map<string, string>();
   readonly #workers: Map<string, WorkerRow>;
   readonly #seqs: number[];
+  readonly #waiting = new Map<string, Waiting>();
+  readonly #shares: Map<string, Share>;
+  readonly #vtimes: Map<string, number>;
   #queued: number;
 
   constructor(deps: { clock: DatabaseClock; news: News }, loaded: Loaded) {
     this.clock = deps.clock;
     this.news = deps.news;
     this.#jobs = new Map(loaded.jobs.map((job) => [job.id, job]));
+    for (const waiting of loaded.waiting) this.#keepWaiting(waiting);
+    this.#shares = new Map(loaded.shares.map((share) => [keyOf(share.pool, share.tenant), share]));
+    this.#vtimes = new Map(loaded.pools.map(({ pool, vtime }) => [pool, vtime]));
     this.#recorded = new Map(loaded.recorded.map((job) => [job.id, { ...job }]));
     for (const { id, tenant, key } of loaded.recorded) {
       if (key !== null) this.#byKey.set(keyOf(tenant, key), id);
@@ -186,7 +113,7 @@ export class Rows {
     const before = job.state;
     Object.assign(job, change);
     this.#count(job.pool, Number(job.state === "queued") - Number(before === "queued"));
-    this.changedJobs.add(job);
+    if (!this.newOpenJobs.has(job)) this.changedJobs.add(job);
     this.news.jobs.add(job.id);
   }
 
@@ -210,27 +137,46 @@ export class Rows {
     this.newWorkers.add(worker);
   }
 
-  addJob(job: NewJobRow, now: number): void {
+  addJob(job: NewJobRow): void {
     this.newJobs.push(job);
     this.#recorded.set(job.id, job);
     if (job.key !== null) this.#byKey.set(keyOf(job.tenant, job.key), job.id);
-    const { seq, id, pool, maxAttempts } = job;
-    this.#jobs.set(id, {
+    const { seq, id, pool, priority, maxAttempts, createdAt, tenant, spec, inputs } = job;
+    const open: OpenJob = {
       seq,
       id,
       pool,
-      maxAttempts,
       state: "queued",
-      queuedAt: now,
-      queuedMs: 0,
+      priority,
+      vft: this.#enterShare(job),
       epoch: 0,
       attempts: 0,
+      maxAttempts,
       session: null,
       workerId: null,
       cancelRequested: false,
-    });
+      createdAt,
+      queuedAt: createdAt,
+      queuedMs: 0,
+    };
+    this.newOpenJobs.add(open);
+    this.#keepWaiting({ job: open, tenant, spec, hasInputs: inputs.length > 0 });
     this.#count(pool, 1);
     this.news.jobs.add(id);
+  }
+
+  /** Who waits in a pool, of those looked at, in the order of their turns. */
+  waiting(pool: string): Waiting[] {
+    return [...this.#waiting.values()]
+      .filter(({ job }) => job.pool === pool && job.state === "queued" && this.#jobs.get(job.id) === job)
+      .sort(({ job: a }, { job: b }) => b.priority - a.priority || a.vft - b.vft || a.seq - b.seq);
+  }
+
+  /** The pool's present moves on to the virtual finish of a job that was claimed. */
+  advance({ pool, vft }: OpenJob): void {
+    const vtime = Math.max(this.#vtimes.get(pool) ?? 0, vft);
+    this.#vtimes.set(pool, vtime);
+    this.vtimes.set(pool, vtime);
   }
 
   addLog(job: OpenJob, row: LogRow): void {
@@ -243,6 +189,7 @@ export class Rows {
     this.#count(job.pool, job.state === "queued" ? -1 : 0);
     this.#jobs.delete(job.id);
     this.changedJobs.delete(job);
+    this.newOpenJobs.delete(job);
     this.ended.push({ job, result, finishedAt });
     this.news.jobs.add(job.id);
     const recorded = this.#recorded.get(job.id);
@@ -282,6 +229,23 @@ export class Rows {
         reason,
         logEnd,
       }));
+  }
+
+  /** Start-time fair queueing: a job's virtual finish is one quantum behind its tenant's last, or behind the pool's present. */
+  #enterShare({ pool, tenant, weight }: NewJobRow): number {
+    const name = keyOf(pool, tenant);
+    const share = this.#shares.get(name) ?? { pool, tenant, lastVft: 0 };
+    share.lastVft = Math.max(share.lastVft, this.#vtimes.get(pool) ?? 0) + 1 / weight;
+    this.#shares.set(name, share);
+    this.changedShares.add(share);
+    return share.lastVft;
+  }
+
+  #keepWaiting(waiting: Waiting): void {
+    const { id } = waiting.job;
+    const job = this.#jobs.get(id) ?? waiting.job;
+    this.#jobs.set(id, job);
+    this.#waiting.set(id, { ...waiting, job });
   }
 
   #keep(row: AttemptRow): void {

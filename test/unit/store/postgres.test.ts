@@ -79,7 +79,10 @@ test("hints travel whole in payloads a notification may have, and nobody hears h
         heard.some(({ kind }) => kind === "queued"),
         queued,
       );
-      assert.deepEqual(heard.find(({ kind }) => kind === "cancel"), { kind: "cancel", held });
+      assert.deepEqual(
+        heard.find(({ kind }) => kind === "cancel"),
+        { kind: "cancel", held },
+      );
       assert.deepEqual(
         payloads.flatMap((payload) => parseHint(payload, "me")),
         [],

@@ -1,6 +1,6 @@
 import type { HeldBy, JobRecord } from "../../contract.ts";
 import type { RowCall } from "../calls.ts";
-import type { OpenJob } from "../rows.ts";
+import type { OpenJob } from "../row-types.ts";
 import { endWaiting, isHeld, refOf } from "./transitions.ts";
 
 export interface Cancelled {
@@ -13,7 +13,7 @@ export function cancel(id: string, now: number): RowCall<Cancelled | null> {
   return {
     kind: "rows",
     needs: { records: [id] },
-    apart: false,
+    requeues: true,
     decide: (rows) => {
       const job = rows.job(id);
       const ended = job !== undefined && !isHeld(job);

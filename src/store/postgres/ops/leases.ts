@@ -9,7 +9,7 @@ export function release(lease: LeaseRef): RowCall<Fenced> {
   return {
     kind: "rows",
     needs: { jobs: [lease.lease] },
-    apart: false,
+    requeues: true,
     decide: (rows) => {
       const job = rows.job(lease.lease);
       if (job === undefined || job.epoch !== lease.epoch || job.attempts + 1 !== lease.attempt)
@@ -24,7 +24,6 @@ export function accept(lease: LeaseRef, now: number): RowCall<Fenced> {
   return {
     kind: "rows",
     needs: { jobs: [lease.lease] },
-    apart: false,
     decide: (rows) => {
       const job = rows.job(lease.lease);
       if (job === undefined || (job.state !== "offered" && !isHeld(job))) return "superseded";
@@ -40,7 +39,6 @@ export function started(lease: LeaseRef, at: number): RowCall<Fenced> {
   return {
     kind: "rows",
     needs: { jobs: [lease.lease] },
-    apart: true,
     decide: (rows) => {
       const job = heldUnder(rows, lease);
       const attempt = job && rows.attempt(job.seq, job.attempts);
@@ -64,7 +62,7 @@ export function finish(lease: LeaseRef, outcome: AttemptOutcome, now: number): R
   return {
     kind: "rows",
     needs: { records: [lease.lease] },
-    apart: !mayRetry({ attempts: 0, maxAttempts: 1 }, outcome),
+    requeues: mayRetry({ attempts: 0, maxAttempts: 1 }, outcome),
     decide: (rows) => {
       const held = heldUnder(rows, lease);
       if (held !== undefined) {

@@ -8,7 +8,6 @@ export function append(lease: LeaseRef, part: LogPart): RowCall<number | "supers
   return {
     kind: "rows",
     needs: { jobs: [lease.lease] },
-    apart: true,
     size: part.bytes.length,
     decide: (rows) => {
       const job = heldUnder(rows, lease);

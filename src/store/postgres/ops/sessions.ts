@@ -15,7 +15,7 @@ export function openSession(opening: Opening): RowCall<WorkerSession> {
   return {
     kind: "rows",
     needs: { workers: [workerId], records: held.map(({ lease }) => lease) },
-    apart: false,
+    requeues: true,
     decide: (rows) => {
       const leaseUntil = rows.clock.toDatabase(opening.leaseUntil);
       const session = { bootId, hubId, session: id, leaseUntil, lastSeenAt: now };
@@ -47,7 +47,7 @@ export function reconcile(sessionId: string, held: readonly HeldLease[], now: nu
   return {
     kind: "rows",
     needs: { sessions: [sessionId], records: held.map(({ lease }) => lease) },
-    apart: false,
+    requeues: true,
     decide: (rows) => compare(rows, { sessionId, held, now, offersAreLost: false }),
   };
 }
@@ -134,7 +134,7 @@ export function closeSession(sessionId: string, now: number): RowCall<void> {
   return {
     kind: "rows",
     needs: { sessions: [sessionId] },
-    apart: false,
+    requeues: true,
     decide: (rows) => {
       settleSession(rows, sessionId, { now, why: "the worker left" });
       const worker = rows.workerOf(sessionId);
@@ -147,7 +147,7 @@ export function expire(now: number): RowCall<{ jobId: string; requeued: boolean 
   return {
     kind: "rows",
     needs: { expiredAt: now },
-    apart: false,
+    requeues: true,
     decide: (rows) => {
       const until = rows.clock.toDatabase(now);
       const orphans = returnOrphans(rows);

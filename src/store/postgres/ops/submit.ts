@@ -2,7 +2,8 @@ import { SallyportError } from "../../../errors.ts";
 import type { JobRecord, NewJob } from "../../contract.ts";
 import { freshRecord, inputParts, submissionOf } from "../../submission.ts";
 import type { RowCall } from "../calls.ts";
-import type { Recorded, Rows } from "../rows.ts";
+import type { Recorded } from "../row-types.ts";
+import type { Rows } from "../rows.ts";
 
 export interface Submitted {
   job: JobRecord;
@@ -16,28 +17,24 @@ export function submit(job: NewJob, { queueCap }: { queueCap: number }): RowCall
   const { id, tenant, idempotencyKey: key } = submission;
   return {
     kind: "rows",
-    needs: { newJob: { id, tenant, key } },
-    apart: false,
+    needs: { newJob: { id, tenant, key, pool: submission.pool } },
     size: (job.inputs?.length ?? 0) + submission.spec.length,
     decide: (rows) => {
       const earlier = findEarlier(rows, { id, tenant, key });
       if (earlier !== undefined) return told(rows, earlier, submission);
       checkRoom(rows.queued, queueCap);
       const { requestDigest: digest, now: createdAt, ...rest } = submission;
-      rows.addJob(
-        {
-          ...rest,
-          key,
-          digest,
-          createdAt,
-          inputs,
-          seq: rows.nextSeq(),
-          state: null,
-          cancelRequested: false,
-          result: null,
-        },
+      rows.addJob({
+        ...rest,
+        key,
+        digest,
         createdAt,
-      );
+        inputs,
+        seq: rows.nextSeq(),
+        state: null,
+        cancelRequested: false,
+        result: null,
+      });
       return { job: freshRecord(job), created: true };
     },
   };

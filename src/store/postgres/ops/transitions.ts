@@ -2,7 +2,8 @@
 import { SallyportError } from "../../../errors.ts";
 import type { AttemptOutcome, LeaseRef } from "../../../protocol/index.ts";
 import { buildResult, lostOutcome, mayRetry, unheardOutcome, withMissing } from "../../rules.ts";
-import type { AttemptRow, OpenJob, Rows } from "../rows.ts";
+import type { AttemptRow, OpenJob } from "../row-types.ts";
+import type { Rows } from "../rows.ts";
 
 /** Accepted and not over. */
 export function isHeld(job: OpenJob): boolean {

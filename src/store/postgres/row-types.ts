@@ -1,0 +1,121 @@
+/** The rows operations decide on, in the database's own shape. */
+import type { EndReason, JobResult, JobState } from "../../protocol/index.ts";
+
+export interface OpenJob {
+  seq: number;
+  id: string;
+  pool: string;
+  state: "queued" | "offered" | "leased" | "running";
+  priority: number;
+  /** virtual finish: who comes first among equal priorities */
+  vft: number;
+  epoch: number;
+  attempts: number;
+  maxAttempts: number;
+  session: string | null;
+  workerId: string | null;
+  cancelRequested: boolean;
+  createdAt: number;
+  queuedAt: number;
+  queuedMs: number;
+}
+
+/** A job that waits, with what a worker is sent of it. */
+export interface Waiting {
+  job: OpenJob;
+  tenant: string;
+  spec: string;
+  hasInputs: boolean;
+}
+
+export interface Share {
+  pool: string;
+  tenant: string;
+  lastVft: number;
+}
+
+export interface AttemptRow {
+  job: number;
+  attempt: number;
+  epoch: number;
+  workerId: string;
+  leasedAt: number;
+  startedAt: number | null;
+  finishedAt: number | null;
+  reason: EndReason | null;
+  reported: boolean;
+  requeued: boolean;
+  logEnd: number;
+  stdout: number;
+  stderr: number;
+}
+
+/** What does not change while the job is open, and how it ended. */
+export interface Recorded {
+  seq: number;
+  id: string;
+  tenant: string;
+  spec: string;
+  createdAt: number;
+  digest: string;
+  /** null while it is open */
+  state: JobState | null;
+  cancelRequested: boolean;
+  result: string | null;
+}
+
+export interface WorkerRow {
+  workerId: string;
+  bootId: string;
+  hubId: string;
+  session: string | null;
+  /** by the database's clock */
+  leaseUntil: number | null;
+  lastSeenAt: number;
+}
+
+export interface NewJobRow extends Recorded {
+  pool: string;
+  profile: string;
+  labels: string;
+  priority: number;
+  weight: number;
+  maxAttempts: number;
+  key: string | null;
+  inputs: readonly Uint8Array[];
+}
+
+export interface LogRow {
+  job: number;
+  attempt: number;
+  start: number;
+  stop: number;
+  stdoutBefore: number;
+  stderrBefore: number;
+  stdout: number;
+  stderr: number;
+  bytes: Uint8Array;
+}
+
+export interface Ended {
+  job: OpenJob;
+  result: JobResult;
+  finishedAt: number;
+}
+
+export interface Loaded {
+  jobs: readonly OpenJob[];
+  attempts: readonly AttemptRow[];
+  recorded: readonly (Recorded & { key: string | null })[];
+  workers: readonly WorkerRow[];
+  /** ids of offers that nobody can know of any more */
+  orphans: readonly string[];
+  /** jobs that wait, of all pools */
+  queued: number;
+  /** the first of each pool that is claimed from, as many as are wanted */
+  waiting: readonly Waiting[];
+  shares: readonly Share[];
+  pools: readonly { pool: string; vtime: number }[];
+  /** numbers for new jobs, as many as there may be */
+  seqs: readonly number[];
+}
