@@ -18,6 +18,8 @@ const schema = z.strictObject({
   SALLYPORT_STATE: text,
   /** folder with profiles */
   SALLYPORT_PROFILES: text,
+  /** URL of the database that hubs share */
+  SALLYPORT_DATABASE: text,
   SALLYPORT_LOG_LEVEL: z.enum(levels, `is none of ${levels.join(", ")}`).optional(),
   /** the engine, in Docker's own words */
   DOCKER_HOST: z.string().optional(),
@@ -29,6 +31,7 @@ export interface Environment {
   readonly tokenFile?: string | undefined;
   readonly stateDir?: string | undefined;
   readonly profilesDir?: string | undefined;
+  readonly database?: string | undefined;
   readonly logLevel?: LogLevel | undefined;
   readonly dockerHost?: string | undefined;
 }
@@ -55,6 +58,7 @@ export function readEnvironment(variables: NodeJS.ProcessEnv = process.env): Env
     SALLYPORT_TOKEN_FILE: tokenFile,
     SALLYPORT_STATE: stateDir,
     SALLYPORT_PROFILES: profilesDir,
+    SALLYPORT_DATABASE: database,
     SALLYPORT_LOG_LEVEL: logLevel,
     DOCKER_HOST: dockerHost,
   } = parsed.data;
@@ -64,6 +68,7 @@ export function readEnvironment(variables: NodeJS.ProcessEnv = process.env): Env
     tokenFile,
     stateDir,
     profilesDir,
+    database,
     logLevel,
     dockerHost: dockerHost === "" ? undefined : dockerHost,
   });

@@ -14,6 +14,8 @@ export interface RoleFlags {
   port?: string;
   publicHost?: string[];
   state?: string;
+  database?: string;
+  databaseUrlFile?: string;
   profiles?: string;
   hub?: string;
   tokenFile?: string;
@@ -42,6 +44,8 @@ export interface HubSettings extends Common {
   /** names the hub is reached by from outside */
   readonly publicHosts: readonly string[];
   readonly edge: Address | null;
+  /** URL of the database that hubs share; null: the state folder keeps everything */
+  readonly database: string | null;
 }
 
 /** Where something listens */
@@ -112,6 +116,7 @@ export function hubSettings(flags: RoleFlags, environment: Environment, cwd: str
     port,
     publicHosts: Object.freeze(flags.publicHost ?? []),
     edge: edgeOf(flags),
+    database: databaseUrl(flags, environment, cwd),
   });
 }
 
@@ -173,6 +178,27 @@ export function sandboxSettings(
     guestPath: join(guestDir, "guest"),
     probePath: join(guestDir, "probe"),
   };
+}
+
+/** The file goes before the variable, and both before the flag: a password on the command line is for all to see. */
+function databaseUrl(flags: RoleFlags, environment: Environment, cwd: string): string | null {
+  const { database, databaseUrlFile } = flags;
+  const fault = (reason: string, key: string): Error =>
+    configFault(reason, {
+      source: "command line",
+      key,
+      fix: "put the URL into a file of mode 600 and name it with --database-url-file",
+    });
+  if (databaseUrlFile !== undefined && database !== undefined)
+    throw fault("is given together with --database-url-file", "--database");
+  if (database !== undefined && /^[^:]*:\/\/[^/]*:[^/]*@/.test(database))
+    throw fault("holds a password", "--database");
+  const url =
+    databaseUrlFile === undefined
+      ? (database ?? environment.database ?? null)
+      : readSecretFile(resolve(cwd, databaseUrlFile), "database URL");
+  if (url === null || /^postgres(?:ql)?:\/\//.test(url)) return url;
+  throw fault("is not the URL of a PostgreSQL database (postgres://…)", "--database");
 }
 
 function common(

@@ -14,7 +14,11 @@ export async function runDev(settings: DevSettings, host: RoleHost): Promise<num
   const { stateDir, port, edge, drainMs } = settings;
   await using stack = new AsyncDisposableStack();
   const { hub } = stack.use(
-    await assembleHub(stateDir, { host: "127.0.0.1", port, ...(edge !== null && { edge }) }, log),
+    await assembleHub(
+      { stateDir, database: null },
+      { host: "127.0.0.1", port, ...(edge !== null && { edge }) },
+      log,
+    ),
   );
   const link = { url: hub.url, tokenFile: join(stateDir, "worker.token") };
   const { worker } = stack.use(await assembleWorker(settings, link, { log, host }));

@@ -9,9 +9,9 @@ const defaultDrainMs = 10_000;
 
 export async function runHub(settings: HubSettings, host: RoleHost): Promise<number> {
   const log = createLog({ level: settings.logLevel });
-  const { host: bind, port, publicHosts, stateDir, edge, drainMs } = settings;
+  const { host: bind, port, publicHosts, stateDir, database, edge, drainMs } = settings;
   await using assembled = await assembleHub(
-    stateDir,
+    { stateDir, database },
     { host: bind, port, publicHosts, ...(edge !== null && { edge }) },
     log,
   );

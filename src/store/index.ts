@@ -22,4 +22,5 @@ export type {
 } from "./contract.ts";
 export { openSqliteStore, type SqliteStoreOptions } from "./sqlite/open.ts";
 export { poolOf } from "./rules.ts";
-export { openPostgresStore, type PostgresStoreOptions } from "./postgres/open.ts";
+export { openPostgresStore } from "./postgres/enter.ts";
+export type { PostgresStoreOptions } from "./postgres/open.ts";

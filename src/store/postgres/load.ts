@@ -164,8 +164,9 @@ async function loadWorkers({ connection, clock }: Transaction, needs: AllNeeds):
     expiredAt === null ? [] : await connection.run<WorkerRow>(lockExpired, [clock.toDatabase(expiredAt)]);
   const known = new Set(found.map(({ workerId }) => workerId));
   const wanted = new Set([...sessions, ...workers]);
+  // A lease that is over may be that of a holder, too.
   const isNamed = ({ session, workerId }: WorkerRow): boolean =>
-    wanted.has(workerId) || (session !== null && wanted.has(session));
+    expiredAt !== null || wanted.has(workerId) || (session !== null && wanted.has(session));
   return {
     workers: [...found.filter(isNamed), ...expired.filter(({ workerId }) => !known.has(workerId))],
     holders: found.filter((worker) => !isNamed(worker)),

@@ -25,14 +25,7 @@ export interface PostgresStoreOptions {
 /** how long a step of the schema may take, `ms` */
 const migrationMs = 600_000;
 
-/**
- * Opens the store in a database, making its tables where there are none. Throws `store_unavailable` for a database that cannot be
- * reached or written, or whose tables are of a later build.
- */
-export async function openPostgresStore(
-  deps: { log: Log },
-  options: PostgresStoreOptions,
-): Promise<PostgresStore> {
+export async function openStore(deps: { log: Log }, options: PostgresStoreOptions): Promise<PostgresStore> {
   const { url, schema = "sallyport", queueCap = 100_000, readers = 2, patienceMs = 15_000 } = options;
   const connect: ConnectionOptions = { url, schema, name: "sallyport" };
   await prepare(connect);

@@ -206,3 +206,25 @@ test("dev takes its flags before the environment", () => {
   assert.equal(settings.memoryBytes, 2 ** 30);
   assert.equal(settings.port, 0);
 });
+
+test("a database's URL comes from a file, the environment or the command line, and no password from the last", () => {
+  using dir = folder();
+  const url = "postgres://hub:secret@db/sallyport";
+  const path = secret(dir.path, "database-url", `${url}\n`);
+  const databaseOf = (flags: Parameters<typeof hubSettings>[0], environment = {}): string | null =>
+    hubSettings(flags, readEnvironment(environment), dir.path).database;
+  assert.equal(databaseOf({}), null);
+  assert.equal(databaseOf({ databaseUrlFile: path }), url);
+  assert.equal(databaseOf({ databaseUrlFile: path }, { SALLYPORT_DATABASE: "postgres://other/x" }), url);
+  assert.equal(databaseOf({}, { SALLYPORT_DATABASE: url }), url);
+  assert.equal(databaseOf({ database: "postgres://hub@db/x" }), "postgres://hub@db/x");
+  const wrong = [
+    { database: url },
+    { database: "mysql://db/x" },
+    { database: "postgres://db/x", databaseUrlFile: path },
+  ];
+  for (const flags of wrong) {
+    const { message, details } = faultOf(() => databaseOf(flags));
+    assert.ok(!`${message} ${JSON.stringify(details)}`.includes("secret"), message);
+  }
+});
