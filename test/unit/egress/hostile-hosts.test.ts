@@ -108,6 +108,12 @@ const ways: Way[] = [
       `CONNECT ${host} HTTP/1.1\r\nHost: ${granted}\r\n\r\nGET / HTTP/1.1\r\nHost: ${granted}\r\n\r\n`,
   },
   {
+    name: "CONNECT, target granted",
+    port: 3128,
+    write: (host) =>
+      `CONNECT ${granted}:80 HTTP/1.1\r\nHost: ${host}\r\n\r\nGET / HTTP/1.1\r\nHost: ${granted}\r\n\r\n`,
+  },
+  {
     name: "behind CONNECT",
     port: 3128,
     write: (host) =>
