@@ -1,49 +1,41 @@
 /** Counts a body's bytes as they pass, no faster than they are taken. */
-import { pipeline, Readable, Transform } from "node:stream";
+import { Readable } from "node:stream";
 
-/** `count` may throw: the body breaks off with that then. The reply's end is the body's end, either way. */
+/** `count` may throw: the body breaks off with that then, here and where it came from. */
 export function countedReply(body: Readable, count: (bytes: number) => void): Readable {
-  const counter = new Transform({
-    transform: (chunk: Buffer, _encoding, done) =>
-      done(
-        attempt(() => count(chunk.length)),
-        chunk,
-      ),
-  });
-  pipeline(body, counter, () => undefined);
-  return counter;
+  return counted(body, count, () => void body.destroy());
 }
 
 /** The same for what a caller sends. Whoever gives it up leaves the caller's connection as it is: it still gets its reply. */
 export function countedUpload(body: Readable, count: (bytes: number) => void): Readable {
-  const counted = new Readable({
+  return counted(body, count, () => void body.resume());
+}
+
+function counted(body: Readable, count: (bytes: number) => void, giveUp: () => void): Readable {
+  const passing = new Readable({
     read: () => void body.resume(),
     destroy: (error, done) => {
-      body.off("data", data);
-      body.resume();
+      body.off("data", pass);
+      giveUp();
       done(error);
     },
   });
-  const data = (chunk: Buffer): void => {
-    const refusal = attempt(() => count(chunk.length));
-    if (refusal !== null) counted.destroy(refusal);
-    else if (!counted.push(chunk)) body.pause();
+  const pass = (chunk: Buffer): void => {
+    try {
+      count(chunk.length);
+    } catch (error) {
+      passing.destroy(error instanceof Error ? error : new Error(String(error)));
+      return;
+    }
+    if (!passing.push(chunk)) body.pause();
   };
   body.pause();
-  body.on("data", data);
-  body.once("end", () => counted.push(null));
-  body.once("error", (error) => counted.destroy(error));
+  body.on("data", pass);
+  body.once("end", () => passing.push(null));
+  body.once("error", (error) => passing.destroy(error));
   body.once("close", () => {
-    if (!body.readableEnded) counted.destroy(new Error("the caller went away"));
+    if (!body.readableEnded) passing.destroy(new Error("the body broke off"));
   });
-  return counted;
-}
-
-function attempt(act: () => void): Error | null {
-  try {
-    act();
-    return null;
-  } catch (error) {
-    return error instanceof Error ? error : new Error(String(error));
-  }
+  if (body.destroyed) passing.destroy(body.errored ?? new Error("the body broke off"));
+  return passing;
 }
