@@ -34,7 +34,8 @@ export class FaceConnection<Context> {
   readonly #waiting: Exchange[] = [];
   readonly #clock: NodeJS.Timeout;
   #current: AbortController | undefined;
-  #isStream = false;
+  /** What is sent at the moment */
+  #sending: "nothing" | "reply" | "events" = "nothing";
   #ended = false;
   #draining = false;
   #linger: NodeJS.Timeout | undefined;
@@ -107,7 +108,7 @@ export class FaceConnection<Context> {
       controller.abort(error);
       this.#deps.bytes.destroy();
     }
-    this.#isStream = false;
+    this.#sending = "nothing";
     this.#current = undefined;
     this.#next();
   }
@@ -127,9 +128,10 @@ export class FaceConnection<Context> {
       response.body.destroy();
       return;
     }
-    this.#isStream = headerOf(response.headers, "content-type")?.startsWith("text/event-stream") === true;
+    const type = headerOf(response.headers, "content-type");
+    this.#sending = type?.startsWith("text/event-stream") === true ? "events" : "reply";
     clearTimeout(this.#patience);
-    if (this.#ended && this.#isStream) this.#gone();
+    if (this.#ended && this.#sending === "events") this.#gone();
     await send(response, reply, { keepAlive: continued.sent && !this.#draining });
     if (!message.complete) this.#lingerOn(message);
   }
@@ -214,8 +216,9 @@ export class FaceConnection<Context> {
    */
   readonly #onEnd = (): void => {
     this.#ended = true;
-    if (this.#isStream) this.#gone();
-    else if (this.#current !== undefined) this.#patience = setTimeout(() => this.#gone(), patienceMs);
+    if (this.#sending === "events") this.#gone();
+    if (this.#current === undefined || this.#sending !== "nothing") return;
+    this.#patience = setTimeout(() => this.#gone(), patienceMs);
   };
 
   readonly #onClose = (): void => {

@@ -148,11 +148,11 @@ test("bytes that come while a connection idles are not taken for the next reply"
   await using upstream = await listening((socket) => {
     connections += 1;
     const forged = "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nforged";
-    socket.on("data", () => void socket.write(ok, () => setImmediate(() => socket.write(forged))));
+    socket.on("data", () => void socket.write(ok, () => setTimeout(() => socket.write(forged), 15)));
   });
   await using client = clientTo(upstream.port);
   assert.equal(await textOf((await client.forward(aRequest(), live())).body), "ok");
-  await new Promise((resolve) => setTimeout(resolve, 30));
+  await new Promise((resolve) => setTimeout(resolve, 60));
   assert.equal(await textOf((await client.forward(aRequest(), live())).body), "ok");
   assert.equal(connections, 2);
 });

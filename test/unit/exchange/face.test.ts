@@ -213,7 +213,10 @@ test("a caller that has nothing more to send still gets its reply, and one that 
   await using other = await faceRig({
     handle: async () => ({ status: 200, headers: [["content-type", "text/event-stream"]], body: events }),
   });
-  (await dial(other.port)).end(get("/"));
+  const socketOfEvents = await dial(other.port);
+  socketOfEvents.write(get("/"));
+  await until(socketOfEvents, /text\/event-stream/);
+  socketOfEvents.end();
   await once(events, "close");
 });
 

@@ -6,7 +6,7 @@ import { SallyportError } from "../../../../src/errors.ts";
 import { bytesBody, headerOf } from "../../../../src/exchange/index.ts";
 import type { Tunnel } from "../../../../src/tunnel/index.ts";
 import { SessionSeal } from "../../../../src/tunnel/proxy/sessions.ts";
-import { aRequest, byteStreamTo, callerOf, domain, live, rig, textOf } from "./rig.ts";
+import { aRequest, authority, byteStreamTo, callerOf, domain, live, rig, textOf } from "./rig.ts";
 import { upstream, valuesOf, type Upstream } from "./upstream.ts";
 
 const newKey = () => generateKeyPairSync("ec", { namedCurve: "P-256" }).privateKey;
@@ -124,4 +124,22 @@ test("a session nobody knows, of another route, changed, or whose owner is gone 
   both.cut();
   assert.deepEqual(await status(session), unknown);
   assert.equal(both.upstreams[0].requests.length, reached);
+});
+
+test("another than a connector of this tunnel is not told a session", async () => {
+  await using upstreams = await sessionServer("up");
+  const otherKey = await authority.issueServerCertificate({ domain, days: 5, key: "ecdsa-p256" });
+  const routes = { docs: upstreams.port };
+  await using two = await rig({ routes }, { connector: "two" });
+  await using impostor = await rig({ routes }, { connector: "two" }, otherKey);
+  const peer = { open: async () => byteStreamTo(impostor.tunnel) };
+  await using one = await rig({ routes }, { connector: "one", peer });
+  await using toOne = callerOf(one.tunnel);
+  await using toTwo = callerOf(two.tunnel);
+  const opened = await toTwo.forward(aRequest(), live());
+  const session = headerOf(opened.headers, "mcp-session-id") ?? "";
+  const response = await toOne.forward(aRequest({ headers: [["mcp-session-id", session]] }), live());
+  assert.equal(response.status, 404);
+  assert.equal(upstreams.requests.length, 1);
+  assert.equal(impostor.log.said("request started").length, 0);
 });

@@ -101,10 +101,14 @@ export interface Rig extends AsyncDisposable {
   next(given: Settings): Promise<void>;
 }
 
-export async function rig(given: Settings, deps: Partial<TunnelDeps> = {}): Promise<Rig> {
+export async function rig(
+  given: Settings,
+  deps: Partial<TunnelDeps> = {},
+  key: CertifiedKey = serverKey,
+): Promise<Rig> {
   const dir = await folder();
   const log = recordingLog();
-  let config = await configIn(dir, given);
+  let config = await configIn(dir, given, key);
   const own: TunnelDeps = {
     log: log.log,
     readConfig: async () => config,
@@ -118,7 +122,7 @@ export async function rig(given: Settings, deps: Partial<TunnelDeps> = {}): Prom
     tunnel,
     dir,
     log,
-    next: async (changed) => void (config = await configIn(dir, changed)),
+    next: async (changed) => void (config = await configIn(dir, changed, key)),
     [Symbol.asyncDispose]: async () => {
       await tunnel[Symbol.asyncDispose]();
       await dir[Symbol.asyncDispose]();
