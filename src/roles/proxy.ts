@@ -30,6 +30,7 @@ export async function runProxy(settings: ProxySettings, host: RoleHost): Promise
     everyMs: fileMs,
     changed: () => reload(tunnel, log),
   });
+  using _hangups = host.watchHangups(() => void reload(tunnel, log));
   host.announce({ event: "ready", listen: listener.address });
   const over = deferred<void>();
   const role = {

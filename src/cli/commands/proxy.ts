@@ -21,7 +21,7 @@ export const registerProxy: Register = (parent, dispatch) => {
 };
 
 const help = `
-Listens on listen_addr for WebSockets with TLS inside. A changed file or certificate is taken over without dropping a call;
+Listens on listen_addr for WebSockets with TLS inside. A changed file or certificate (or SIGHUP) is taken over without dropping a call;
 listen_addr, log_level and metrics_addr need a restart. The first SIGINT or SIGTERM drains for at most shutdown_timeout.
 Both spellings of an option are read: -config and --config.
 
