@@ -1,88 +1,53 @@
-/** A hub and a worker as processes of their own, as they would run on two machines. */
-import { spawn, type ChildProcess } from "node:child_process";
-import { once } from "node:events";
+/** A hub, a worker and a connector as processes of their own, as they would run on three machines. */
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { createInterface } from "node:readline";
-import { withDeadline } from "../../async/index.ts";
 import { createClient, type Client } from "../../client/index.ts";
-import { SallyportError } from "../../errors.ts";
+import type { Context } from "../context.ts";
+import { readyLine, startRole } from "./process.ts";
+import { writeTunnelFiles } from "./tunnel-files.ts";
+import { startUpstreams, type Upstreams } from "./upstreams.ts";
 
 export interface Fleet extends AsyncDisposable {
   readonly client: Client;
-  readonly workerPid: number;
+  readonly upstreams: Upstreams;
+  /** `host:port` where callers from outside come in */
+  readonly edge: string;
+  /** Certificate of the tunnel's authority */
+  readonly caFile: string;
+  /** The worker's audit log */
+  readonly auditDir: string;
   /** The first signal: takes nothing new, finishes, leaves. Resolves with the exit code. */
   drainWorker(): Promise<number | null>;
 }
 
-const readyMs = 120_000;
-const stopMs = 20_000;
-
-export async function startFleet(stateDir: string): Promise<Fleet> {
+export async function startFleet(context: Context, dir: string): Promise<Fleet> {
   await using stack = new AsyncDisposableStack();
-  const hubState = join(stateDir, "hub");
-  const hub = stack.use(new Role("hub", ["--listen", "127.0.0.1:0", "--state", hubState]));
-  const url = await hub.ready();
-  const tokenFile = join(hubState, "worker.token");
-  const worker = stack.use(
-    new Role("worker", ["--hub", url, "--token-file", tokenFile, "--state", join(stateDir, "worker")]),
+  const upstreams = stack.use(await startUpstreams());
+  const files = await writeTunnelFiles(context, dir, upstreams);
+  const state = (role: string): string => join(dir, role);
+  const hub = stack.use(
+    startRole("hub", ["--listen", "127.0.0.1:0", "--edge", "127.0.0.1:0", "--state", state("hub")]),
   );
-  await worker.ready();
-  const key = (await readFile(join(hubState, "admin.key"), "utf8")).trim();
+  const { url = "", edge = "" } = await hub.ready(readyLine);
+  const dialling = (role: string): string[] => [
+    ...["--hub", url, "--token-file", join(state("hub"), `${role}.token`), "--state", state(role)],
+  ];
+  const connector = stack.use(
+    startRole("connector", [...dialling("connector"), "--tunnel", files.connector]),
+  );
+  const worker = stack.use(
+    startRole("worker", [...dialling("worker"), "--tunnel", files.worker, "--tunnel-ca", files.caFile]),
+  );
+  await Promise.all([connector.ready(readyLine), worker.ready(readyLine)]);
+  const key = (await readFile(join(state("hub"), "admin.key"), "utf8")).trim();
   const owned = stack.move();
   return {
     client: createClient({ url, key }),
-    workerPid: worker.pid,
+    upstreams,
+    edge,
+    caFile: files.caFile,
+    auditDir: join(state("worker"), "audit"),
     drainWorker: () => worker.stop(),
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
-}
-
-/** One long-lived command of this program, started the way this process was. */
-class Role implements AsyncDisposable {
-  readonly #name: string;
-  readonly #process: ChildProcess;
-  readonly #lines: AsyncIterator<string>;
-  readonly #exited: Promise<unknown>;
-  #said = "";
-
-  constructor(name: string, args: readonly string[]) {
-    this.#name = name;
-    const program = [...process.execArgv, process.argv[1] ?? "", name, ...args, "--log-level", "warn"];
-    // A group of its own: Ctrl-C reaches the demo only, which then stops its processes in order.
-    this.#process = spawn(process.execPath, program, { stdio: ["ignore", "pipe", "pipe"], detached: true });
-    this.#exited = once(this.#process, "exit");
-    this.#lines = createInterface({ input: this.#process.stdout ?? process.stdin })[Symbol.asyncIterator]();
-    this.#process.stderr?.setEncoding("utf8").on("data", (text: string) => {
-      this.#said = (this.#said + text).slice(-4_096);
-    });
-  }
-
-  get pid(): number {
-    return this.#process.pid ?? 0;
-  }
-
-  /** The URL in its ready line; a role that ends first is an error with the last it said. */
-  async ready(): Promise<string> {
-    const line = await withDeadline(this.#lines.next(), readyMs, `the ${this.#name}'s start`);
-    if (line.done === true) {
-      throw new SallyportError("internal", `the ${this.#name} did not start: ${this.#said.trim()}`);
-    }
-    const { url } = JSON.parse(line.value) as { url?: string };
-    return url ?? "";
-  }
-
-  async stop(): Promise<number | null> {
-    if (this.#process.exitCode === null && this.#process.signalCode === null) {
-      this.#process.kill("SIGTERM");
-      const killer = setTimeout(() => this.#process.kill("SIGKILL"), stopMs);
-      await this.#exited;
-      clearTimeout(killer);
-    }
-    return this.#process.exitCode;
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.stop();
-  }
 }

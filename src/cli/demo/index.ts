@@ -4,6 +4,8 @@ import { join } from "node:path";
 import type { Context } from "../context.ts";
 import { startFleet, type Fleet } from "./fleet.ts";
 import { limits } from "./limits.ts";
+import { network } from "./network.ts";
+import { outside } from "./outside.ts";
 import { expect, type Step } from "./step.ts";
 import { work } from "./work.ts";
 
@@ -17,21 +19,27 @@ export async function demonstrate(context: Context): Promise<boolean> {
   // With its processes gone every step that still runs fails, and the demonstration ends.
   using _ = context.watchSignals(() => void stack.disposeAsync());
   const show = new Show(context);
-  const fleet = await show.step("Start a hub, and a worker that dials out to it", async () => {
-    const started = stack.use(await startFleet(state));
+  const fleet = await show.step("Start two MCP servers, a hub, and a worker and a connector that dial out to it", async () => {
+    const started = stack.use(await startFleet(context, state));
     return { value: started, seen: await describeFleet(started) };
   });
   if (fleet === undefined) return false;
-  for (const step of [...work, ...limits, nothingLeft(context, fleet)]) {
+  const steps = [...work, ...limits, ...network(fleet), ...outside(fleet), nothingLeft(context, fleet)];
+  for (const step of steps) {
     await show.step(step.title, async () => ({ value: true, seen: await step.run(fleet.client) }));
   }
   return await show.sum();
 }
 
 async function describeFleet({ client }: Fleet): Promise<string> {
-  const [workers, profiles] = await Promise.all([client.workers.list(), client.profiles.list()]);
+  const [workers, profiles, routes] = await Promise.all([
+    client.workers.list(),
+    client.profiles.list(),
+    client.routes.list(),
+  ]);
   const usable = profiles.filter((profile) => profile.workers > 0).map((profile) => profile.name);
-  return `hub ${client.url} · ${workers.length} worker · profiles ${usable.join(", ")}`;
+  const hosts = routes.map(({ host }) => host);
+  return `hub ${client.url} · ${workers.length} worker · profiles ${usable.join(", ")} · routes ${hosts.join(", ")}`;
 }
 
 function nothingLeft(context: Context, fleet: Fleet): Step {
