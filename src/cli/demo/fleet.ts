@@ -29,9 +29,10 @@ export async function startFleet(context: Context, dir: string): Promise<Fleet> 
     startRole("hub", ["--listen", "127.0.0.1:0", "--edge", "127.0.0.1:0", "--state", state("hub")]),
   );
   const { url = "", edge = "" } = await hub.ready(readyLine);
-  const dialling = (role: string): string[] => [
-    ...["--hub", url, "--token-file", join(state("hub"), `${role}.token`), "--state", state(role)],
-  ];
+  const dialling = (role: string): string[] => {
+    const token = join(state("hub"), `${role}.token`);
+    return ["--hub", url, "--token-file", token, "--state", state(role)];
+  };
   const connector = stack.use(
     startRole("connector", [...dialling("connector"), "--tunnel", files.connector]),
   );

@@ -19,10 +19,13 @@ export async function demonstrate(context: Context): Promise<boolean> {
   // With its processes gone every step that still runs fails, and the demonstration ends.
   using _ = context.watchSignals(() => void stack.disposeAsync());
   const show = new Show(context);
-  const fleet = await show.step("Start two MCP servers, a hub, and a worker and a connector that dial out to it", async () => {
-    const started = stack.use(await startFleet(context, state));
-    return { value: started, seen: await describeFleet(started) };
-  });
+  const fleet = await show.step(
+    "Start two MCP servers, a hub, and a worker and a connector that dial out to it",
+    async () => {
+      const started = stack.use(await startFleet(context, state));
+      return { value: started, seen: await describeFleet(started) };
+    },
+  );
   if (fleet === undefined) return false;
   const steps = [...work, ...limits, ...network(fleet), ...outside(fleet), nothingLeft(context, fleet)];
   for (const step of steps) {

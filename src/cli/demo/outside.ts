@@ -18,13 +18,9 @@ function edgeStep(fleet: Fleet): Step {
     title: "A caller from outside reaches the same MCP server through the edge, which reads nothing of it",
     async run() {
       const host = `everything.${tunnelDomain}`;
-      const initialize = {
-        ...{ jsonrpc: "2.0", id: 1, method: "initialize" },
-        params: {
-          ...{ protocolVersion: "2025-06-18", capabilities: {} },
-          clientInfo: { name: "outside", version: "1" },
-        },
-      };
+      const clientInfo = { name: "outside", version: "1" };
+      const params = { protocolVersion: "2025-06-18", capabilities: {}, clientInfo };
+      const initialize = { jsonrpc: "2.0", id: 1, method: "initialize", params };
       const reply = await post(fleet, host, initialize);
       expect(reply.status === 200, "an answer", reply);
       expect(reply.body.includes("mcp-servers/everything"), "server-everything", reply.body);
