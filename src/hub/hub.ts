@@ -24,6 +24,7 @@ import { expiryLoop } from "./expiry.ts";
 import { Listener } from "./listener.ts";
 import { LiveJobs } from "./live/live-jobs.ts";
 import { HubMetrics } from "./metrics.ts";
+import { neighbourLoop } from "./neighbours.ts";
 import { defaultRetentionMs, intervalsWith, type HubOptions } from "./options.ts";
 import { Tasks } from "./tasks.ts";
 import { timedStore } from "./timed-store.ts";
@@ -155,6 +156,7 @@ class RunningHub implements Hub {
     tasks.start("revocation", () =>
       revocationLoop({ keys: deps.keys, log }, this.#channels, this.#stopped.signal),
     );
+    tasks.start("neighbours", () => neighbourLoop(this.#context, this.#stopped.signal));
     tasks.start("expiry", () => expiryLoop(this.#context, { retentionMs }, this.#stopped.signal));
   }
 

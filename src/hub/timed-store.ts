@@ -11,6 +11,7 @@ export function timedStore(store: Store, observe: Observe): Store {
     fleet: timed(store.fleet, "fleet", observe),
     check: () => store.check(),
     prune: (before) => store.prune(before),
+    ...(store.onHint !== undefined && { onHint: store.onHint.bind(store) }),
     [Symbol.asyncDispose]: () => store[Symbol.asyncDispose](),
   };
 }

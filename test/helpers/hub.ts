@@ -3,7 +3,7 @@ import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createHub, openKeyRing, type Hub, type HubOptions, type KeyRing } from "../../src/hub/index.ts";
-import { createLog } from "../../src/log.ts";
+import { createLog, type Log } from "../../src/log.ts";
 import type { JobRequest, JobResult } from "../../src/protocol/index.ts";
 import { openSqliteStore, type Store } from "../../src/store/index.ts";
 
@@ -11,6 +11,8 @@ export interface TestHubOptions extends Partial<HubOptions> {
   /** state of an earlier hub to go on with; a fresh one, removed at the end, without it */
   dir?: string;
   queueCap?: number;
+  /** the store it works on; one in its folder without it */
+  openStore?: (deps: { log: Log }) => Promise<Store>;
   /** stands between the hub and the real store */
   wrapStore?: (store: Store) => Store;
 }
@@ -63,12 +65,12 @@ export class TestHub implements AsyncDisposable {
   }
 
   static async start(options: TestHubOptions = {}): Promise<TestHub> {
-    const { dir: given, wrapStore = (store) => store, queueCap = 1_000, ...hubOptions } = options;
+    const { dir: given, wrapStore = (store) => store, queueCap = 1_000, openStore, ...hubOptions } = options;
     const dir = given ?? (await mkdtemp(join(tmpdir(), "sallyport-hub-")));
     const lines: string[] = [];
     const log = createLog({ level: "debug", destination: { write: (line) => void lines.push(line) } });
     const keys = await openKeyRing({ log }, { dir, recheckMs: 0 });
-    const store = await openSqliteStore({ log }, { dir, queueCap });
+    const store = await (openStore?.({ log }) ?? openSqliteStore({ log }, { dir, queueCap }));
     const hub = await createHub(
       { store: wrapStore(store), log, keys },
       { host: "127.0.0.1", port: 0, ...hubOptions },

@@ -99,12 +99,13 @@ export function connectedView(connection: WorkerConnection, hubId: string): Work
 }
 
 /** A worker that is known from before. */
-export function offlineView(worker: WorkerRecord): WorkerView {
+/** A worker that is not connected to this hub; `elsewhere`: its lease is live, so it is to another one. */
+export function absentView(worker: WorkerRecord, { elsewhere }: { elsewhere: boolean }): WorkerView {
   return {
     id: worker.workerId,
     bootId: worker.bootId,
     hubId: worker.hubId,
-    state: "offline",
+    state: elsewhere ? "ready" : "offline",
     version: null,
     labels: {},
     capacity: null,

@@ -1,8 +1,9 @@
 import { z } from "zod";
 import { SallyportError } from "../../errors.ts";
 import { parseDuration } from "../../units.ts";
+import type { WorkerRecord } from "../../store/index.ts";
 import type { Api, ApiContext } from "./context.ts";
-import { connectedView, errorSchema, offlineView, workerViewSchema, type WorkerView } from "./views.ts";
+import { connectedView, errorSchema, absentView, workerViewSchema, type WorkerView } from "./views.ts";
 
 export function workerRoutes(app: Api, context: ApiContext): void {
   app.get(
@@ -54,8 +55,13 @@ async function workerViews(context: ApiContext): Promise<WorkerView[]> {
   const { registry, store, hubId } = context.hub;
   const online = registry.all().map((connection) => connectedView(connection, hubId));
   const ids = new Set(online.map((worker) => worker.id));
+  const shared = store.onHint !== undefined;
   const offline = (await store.fleet.workers())
     .filter((worker) => !ids.has(worker.workerId))
-    .map(offlineView);
+    .map((worker) => absentView(worker, { elsewhere: shared && isLive(worker, hubId) }));
   return [...online, ...offline].sort((a, b) => (a.id < b.id ? -1 : 1));
+}
+
+function isLive({ hubId, sessionId, leaseUntil }: WorkerRecord, here: string): boolean {
+  return hubId !== here && sessionId !== null && (leaseUntil ?? 0) > Date.now();
 }

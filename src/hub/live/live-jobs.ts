@@ -18,6 +18,11 @@ export class LiveJobs {
     return this.#live.size;
   }
 
+  /** those somebody looks at or writes to */
+  ids(): string[] {
+    return [...this.#live.keys()];
+  }
+
   /** Dispose what it returns. */
   open(id: string, role: "reader" | "writer"): LiveUse {
     let entry = this.#live.get(id);
