@@ -13,8 +13,10 @@ import { connectorSettings, hubSettings } from "../../src/config/index.ts";
 import { runConnector } from "../../src/roles/connector.ts";
 import { runHub } from "../../src/roles/hub.ts";
 import type { RoleHost } from "../../src/roles/index.ts";
-import { initCertificates } from "../../src/tunnel/index.ts";
+import { isError } from "../../src/errors.ts";
+import { forwardRemote, initCertificates } from "../../src/tunnel/index.ts";
 import { eventually } from "../helpers/hub.ts";
+import { TestConnector } from "../helpers/tunnel.ts";
 
 const domain = "tunnel.example";
 
@@ -120,6 +122,21 @@ test("a caller reaches an upstream by name; the file is read again; SIGTERM drai
   assert.deepEqual(ready["routes"], [`docs.${domain}`]);
   assert.match(String(ready["connector"]), /^connector-/);
   assert.deepEqual(await get(edge, `docs.${domain}`), { status: 200, body: "upstream got /mcp?x=1" });
+
+  await using worker = await TestConnector.start({
+    url,
+    token: (await readFile(join(hubDir, "connector.token"), "utf8")).trim(),
+    connectorId: "other",
+  });
+  await using remote = forwardRemote({ remote: worker.end, caFiles: [join(dir, "ca.crt")] });
+  const asked = { id: "r1", method: "GET", target: "/remote", headers: [], body: null };
+  const far = await remote.forward({ ...asked, host: `docs.${domain}` }, new AbortController().signal);
+  assert.deepEqual([far.status, await text(far.body)], [200, "upstream got /remote"]);
+  const nowhere = remote.forward({ ...asked, host: `nowhere.${domain}` }, new AbortController().signal);
+  await assert.rejects(
+    nowhere,
+    (error) => isError(error, "route_unknown") && error.details["layer"] === "name",
+  );
 
   await writeTunnel(["docs", "wiki"]);
   connector.hangUp();
