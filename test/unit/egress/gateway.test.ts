@@ -13,7 +13,16 @@ const docs = full("docs");
 /** Reads until `mark` has come. */
 async function until(socket: Duplex, mark: string): Promise<string> {
   let text = "";
-  while (!text.includes(mark)) text += String((await once(socket, "data"))[0]);
+  await new Promise<void>((resolve, reject) => {
+    const take = (bytes: Buffer): void => {
+      text += String(bytes);
+      if (!text.includes(mark)) return;
+      socket.off("data", take);
+      resolve();
+    };
+    socket.on("data", take);
+    socket.once("close", () => reject(new Error(`closed before ${mark}`)));
+  });
   return text;
 }
 
@@ -410,4 +419,42 @@ test("an upstream that fails, resets or answers garbage is a reply with the laye
   rig.local.answer = () => reply(200, "fine");
   assert.equal((await sandbox.ask(`https://${docs}/`)).text, "fine");
   await eventually(async () => rig.audit.some(({ outcome }) => outcome === "broken_off"));
+});
+
+test("programs that half-close, reset and leave in mid-stream, many times over, leave nothing behind", async () => {
+  await using rig = startGateway({ connectionsPerSecond: 1e6 });
+  const sandbox = await rig.attach([{ host: "docs" }]);
+  let open = 0;
+  rig.local.answer = () => {
+    const body = new PassThrough();
+    open += 1;
+    body.once("close", () => (open -= 1));
+    body.write("some");
+    return reply(200, body);
+  };
+  const head = `POST / HTTP/1.1\r\nHost: ${docs}\r\nContent-Length:`;
+  const manners: ((socket: Duplex) => Promise<unknown>)[] = [
+    async (socket) => socket.end(`GET / HTTP/1.1\r\nHost: ${docs}\r\n\r\n`),
+    async (socket) => socket.write(`${head} 100\r\n\r\nhalf`),
+    async (socket) => {
+      socket.write(`${head} 1\r\n\r\nx`);
+      await until(socket, "some");
+    },
+  ];
+  for (let turn = 0; turn < 20; turn += 1) {
+    const ways = [80, 443].flatMap((port) => manners.map((manner) => ({ port, manner })));
+    const over = ways.map(async ({ port, manner }) => {
+      const socket = port === 80 ? sandbox.guest.dial(port) : await sandbox.tls(docs);
+      await manner(socket);
+      await new Promise((resolve) => setImmediate(resolve));
+      socket.destroy();
+    });
+    await Promise.all(over);
+  }
+  await eventually(async () => open === 0 && sandbox.guest.hostEnds.every(({ destroyed }) => destroyed));
+  rig.local.answer = () => reply(200, "still here");
+  assert.equal((await sandbox.ask(`https://${docs}/`)).text, "still here");
+  await sandbox.attachment[Symbol.asyncDispose]();
+  const lines = rig.audit.filter(({ decision }) => decision === "allow");
+  assert.equal(lines.length, new Set(lines.map(({ requestId }) => requestId)).size, "each is told once");
 });
