@@ -9,11 +9,12 @@ import { guest } from "./guest.ts";
 import { print, type Bench, type Figure } from "./report.ts";
 import { stream } from "./stream.ts";
 import { sustained } from "./sustained.ts";
+import { tunnel } from "./tunnel.ts";
 import { trace } from "./trace/trace.ts";
 import { warm } from "./warm.ts";
 
 /** In the order they run. A further one is a file that exports a `Bench`, and its place in this list. */
-const benches: readonly Bench[] = [warm, cold, sustained, stream, fanout, guest, durable];
+const benches: readonly Bench[] = [warm, cold, sustained, stream, fanout, guest, durable, tunnel];
 
 const usage = `usage: npm run bench [-- [--only NAME]… [--json FILE] | --trace]
   --only NAME   measure this one only: ${benches.map(({ name }) => name).join(", ")}
