@@ -13,6 +13,14 @@ export function residentMb(pid: number): number {
   }
 }
 
+/** Seconds of processor time the process used so far, its own and the kernel's for it; clock ticks are 10 ms on Linux. */
+export function processorSeconds(pid: number): number {
+  const fields = readFileSync(`/proc/${pid}/stat`, "utf8")
+    .replace(/^.*\) /s, "")
+    .split(" ");
+  return (Number(fields[11]) + Number(fields[12])) / 100;
+}
+
 /** The most each process held while this lives. */
 export class PeakMemory implements Disposable {
   readonly #peaks = new Map<number, number>();

@@ -50,7 +50,10 @@ export async function sendEvents(
 }
 
 /** Sends the headers at once and the rest as it comes. A failure breaks the connection, so that no client takes it for the end. */
-export async function sendLive(target: LiveReply, parts: AsyncIterable<string | Uint8Array>): Promise<void> {
+export async function sendLive(
+  target: LiveReply,
+  batches: AsyncIterable<readonly (string | Uint8Array)[]>,
+): Promise<void> {
   const { reply, signal, keepAwake } = target;
   const { raw } = reply;
   reply.hijack();
@@ -61,8 +64,11 @@ export async function sendLive(target: LiveReply, parts: AsyncIterable<string | 
     if (keepAwake !== undefined && !raw.writableNeedDrain) raw.write(keepAwake);
   }, keepAwakeMs);
   try {
-    for await (const part of parts) {
-      if (!raw.write(part)) await once(raw, "drain", { signal });
+    for await (const batch of batches) {
+      raw.cork();
+      for (const part of batch) raw.write(part);
+      raw.uncork();
+      if (raw.writableNeedDrain) await once(raw, "drain", { signal });
     }
     raw.end();
   } catch (error) {
@@ -76,8 +82,8 @@ export async function sendLive(target: LiveReply, parts: AsyncIterable<string | 
   }
 }
 
-async function* framesOf(events: AsyncIterable<JobEvent[]>): AsyncGenerator<string> {
-  for await (const batch of events) yield batch.map(frameOf).join("");
+async function* framesOf(events: AsyncIterable<JobEvent[]>): AsyncGenerator<string[]> {
+  for await (const batch of events) yield [batch.map(frameOf).join("")];
 }
 
 function frameOf(event: JobEvent): string {

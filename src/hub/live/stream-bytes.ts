@@ -40,19 +40,19 @@ export interface FollowOptions {
   attempt: number | undefined;
 }
 
-/** The stream from `from` on, as it grows, until the job (or the attempt asked for) is over. */
+/** The stream from `from` on, in batches of pieces as it grows, until the job (or the attempt asked for) is over. */
 export async function* followedBytes(
   source: EventSource,
   options: FollowOptions,
   signal: AbortSignal,
-): AsyncGenerator<Uint8Array> {
+): AsyncGenerator<Uint8Array[]> {
   let { from } = options;
   let attempt = await attemptFrom(source, options.attempt ?? latest(await source.job.record()), signal);
   while (attempt !== undefined) {
     const range = { attempt, stream: options.stream, from, to: Number.MAX_SAFE_INTEGER };
     const cursor = new LogCursor(source, { attempt, position: await positionOf(source, range) });
     for (let records = await cursor.next(signal); records !== null; records = await cursor.next(signal)) {
-      yield* piecesOf(records, range);
+      yield piecesOf(records, range);
     }
     if (options.attempt !== undefined) return;
     from = 0;
