@@ -145,6 +145,8 @@ export const hubMessageSchema = z.discriminatedUnion("type", [
     tenant: z.string().max(128),
     spec: jobSpecSchema,
   }),
+  /** answers `offer.accept` once the acceptance is on disk: the command may start */
+  z.object({ type: z.literal("lease.confirmed"), ...leaseRefSchema.shape }),
   z.object({
     type: z.literal("lease.cancel"),
     ...leaseRefSchema.shape,

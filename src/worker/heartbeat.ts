@@ -47,6 +47,11 @@ export class Heartbeat implements Disposable {
     return this.#intervals;
   }
 
+  /** Whether the last renewal is young enough that nobody else can have the leases */
+  get renewed(): boolean {
+    return this.#left(this.#intervals.selfStopMs) > 0;
+  }
+
   /** Beats over `channel`, whose welcome answered a hello of `renewedAt` (monotonic `ms`). */
   start(channel: WorkerChannel, intervals: Readonly<Intervals>, renewedAt: number): void {
     this.stopBeats();

@@ -58,6 +58,9 @@ export class Inbox implements HubHandlers {
       case "offer":
         offers.answer(message, this.#channel);
         return;
+      case "lease.confirmed":
+        leases.find(message)?.confirm();
+        return;
       case "lease.cancel":
         this.#cancel(message);
         return;
@@ -120,6 +123,7 @@ export class Inbox implements HubHandlers {
 
   /** The start is told again, since its message may have been lost with the channel. */
   #continue(lease: Lease, held: HeldLease, from: number): void {
+    lease.confirm();
     if (lease.output.channel === this.#channel) return;
     lease.output.attach(this.#channel, from);
     if (from < held.from) lease.output.giveUp(from);

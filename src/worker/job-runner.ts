@@ -33,6 +33,8 @@ export interface RunnerOptions {
   spoolDir: string;
   /** `ms` between SIGTERM and SIGKILL, as the hub wants it */
   graceMs: () => number;
+  /** Whether the hub renewed the leases so lately that they are this worker's */
+  renewed: () => boolean;
 }
 
 /** How far an attempt got. */
@@ -120,8 +122,14 @@ export class JobRunner {
     const asking = (): void => {
       attempt.asked = true;
     };
-    const exec = await startCommand(attempt.held, { lease, program, text, asking }, either.signal);
+    const start = { lease, program, text, asking, checkHeld: () => this.#checkHeld(lease) };
+    const exec = await startCommand(attempt.held, start, either.signal);
     return this.#started({ lease, bounds, sandbox, warm, network, exec }, text);
+  }
+
+  /** A process that stood still learns it here first: its timers come later. */
+  #checkHeld(lease: Lease): void {
+    if (!this.#options.renewed()) lease.stop.request("cut_off", 0);
   }
 
   /** A create that ignores its signal costs the job nothing; what it still makes is removed. */

@@ -1,5 +1,5 @@
 /** What this worker holds: each lease from its accept until the hub knows its result, or takes it away. */
-import { Notifier } from "../async/index.ts";
+import { deferred, Notifier } from "../async/index.ts";
 import { stopError, StopOrder, type StopReason } from "./stop.ts";
 import { InputSource } from "./input-source.ts";
 import { OutputStream } from "./output-stream.ts";
@@ -32,6 +32,7 @@ export class Lease {
   readonly stdin: InputSource;
   /** wall clock `ms` of the command's start */
   startedAt: number | undefined;
+  readonly #confirmed = deferred<void>();
   readonly #ended = new AbortController();
   #end: LeaseEnd | undefined;
 
@@ -55,6 +56,18 @@ export class Lease {
   /** Fires when it ends. */
   get ended(): AbortSignal {
     return this.#ended.signal;
+  }
+
+  /**
+   * Resolves once the hub has the acceptance on disk. An offer that was answered late may be somebody else's by then, so no command
+   * is started before.
+   */
+  get confirmed(): Promise<void> {
+    return this.#confirmed.promise;
+  }
+
+  confirm(): void {
+    this.#confirmed.resolve();
   }
 
   get held(): HeldLease {

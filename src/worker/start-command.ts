@@ -14,6 +14,8 @@ export interface CommandStart {
   program: Program;
   /** Gets the text for standard input, where the job has one */
   text: StdinText | undefined;
+  /** Stops the lease when nothing may be started under it any more */
+  checkHeld: () => void;
   /** Called when the command may begin to run */
   asking: () => void;
 }
@@ -21,10 +23,10 @@ export interface CommandStart {
 /** bytes of a program that an interpreter is handed and writes into its empty workspace itself */
 const handedBytes = 64 * 2 ** 10;
 
-/** Throws what the inputs, the guest and the signal throw. */
+/** Makes everything ready while the acceptance is on its way to disk. Throws what the inputs, the guest and the signal throw. */
 export async function startCommand(
   held: HeldSandbox,
-  { lease, program, text, asking }: CommandStart,
+  { lease, program, text, checkHeld, asking }: CommandStart,
   signal: AbortSignal,
 ): Promise<Exec> {
   const { spec, profile } = lease;
@@ -36,6 +38,8 @@ export async function startCommand(
   const inputs = lease.inputs.bytes(signal);
   await abortable(prepareInputs(guest.files, { spec, program: put }, inputs, text), signal);
   lease.inputs.close(new SallyportError("stdin_closed", "the inputs are all here"));
+  await abortable(lease.confirmed, signal);
+  checkHeld();
   signal.throwIfAborted();
   const stdin = spec.stdin.mode !== "none";
   if (waiting !== undefined) {

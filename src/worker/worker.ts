@@ -93,7 +93,12 @@ class DialOutWorker implements Worker {
     this.#admission.onFreed(() => this.#pool.refresh());
     const runner = new JobRunner(
       { sandboxes: this.#pool, network, uplink },
-      { times, spoolDir: options.spoolDir, graceMs: () => this.#heartbeat.intervals.graceMs },
+      {
+        times,
+        spoolDir: options.spoolDir,
+        graceMs: () => this.#heartbeat.intervals.graceMs,
+        renewed: () => this.#heartbeat.renewed,
+      },
     );
     this.#jobs = new Jobs({ runner, uplink, calm: this.#calm }, times);
     this.#offers = new Offers(

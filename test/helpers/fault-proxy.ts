@@ -1,11 +1,19 @@
 /** A TCP go-between that can be told to break connections the ways networks do. */
 import { once } from "node:events";
 import { connect, createServer, type AddressInfo, type Server, type Socket } from "node:net";
+import { Transform, type TransformCallback } from "node:stream";
 
 interface Pair {
   near: Socket;
   far: Socket;
+  /** the first bytes the dialler sent */
+  opening: Buffer[];
 }
+
+/** bytes of a conversation's beginning that `duplicate` can say again */
+const openingBytes = 64 * 1024;
+/** between two pieces of a slow connection, `ms` */
+const paceMs = 50;
 
 /** Which way bytes silently stop: to the dialler, to the far end, or both */
 export type Stall = "down" | "up" | "both";
@@ -14,7 +22,9 @@ export class FaultProxy implements AsyncDisposable {
   readonly #server: Server;
   readonly #pairs = new Set<Pair>();
   readonly #target: () => number;
+  readonly #ghosts = new Set<Socket>();
   #refusing = false;
+  #bytesPerSecond: number | undefined;
   /** connections accepted so far */
   accepted = 0;
 
@@ -47,8 +57,8 @@ export class FaultProxy implements AsyncDisposable {
   /** What is open stays so and carries nothing any more; further connections go through. */
   stall(way: Stall): void {
     for (const { near, far } of this.#pairs) {
-      if (way !== "down") near.unpipe(far).pause();
-      if (way !== "up") far.unpipe(near).pause();
+      if (way !== "down") near.unpipe().pause();
+      if (way !== "up") far.unpipe().pause();
     }
   }
 
@@ -58,12 +68,30 @@ export class FaultProxy implements AsyncDisposable {
     this.stall("both");
   }
 
-  /** Further connections go through again. */
+  /** From here on further connections carry this many bytes per second each way, until `heal`. */
+  slow(bytesPerSecond: number): void {
+    this.#bytesPerSecond = bytesPerSecond;
+  }
+
+  /** Connects once more for everybody that is connected and says again how each began, deaf to the answers, until `heal`. */
+  duplicate(): void {
+    for (const { opening } of this.#pairs) {
+      const ghost = connect(this.#target(), "127.0.0.1").on("error", () => undefined);
+      this.#ghosts.add(ghost);
+      ghost.resume().once("close", () => this.#ghosts.delete(ghost));
+      for (const bytes of opening) ghost.write(bytes);
+    }
+  }
+
+  /** Further connections go through again, at full speed. */
   heal(): void {
     this.#refusing = false;
+    this.#bytesPerSecond = undefined;
+    for (const ghost of this.#ghosts) ghost.destroy();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    this.heal();
     this.cut("reset");
     const closed = once(this.#server, "close");
     this.#server.close();
@@ -79,14 +107,49 @@ export class FaultProxy implements AsyncDisposable {
       return;
     }
     const far = connect(this.#target(), "127.0.0.1").on("error", ignored);
-    const pair = { near, far };
+    const pair: Pair = { near, far, opening: [] };
     this.#pairs.add(pair);
-    near.pipe(far);
-    far.pipe(near);
+    this.#carry(near, far);
+    this.#carry(far, near);
+    let kept = 0;
+    near.on("data", (bytes: Buffer) => {
+      if (kept < openingBytes) pair.opening.push(bytes);
+      kept += bytes.length;
+    });
     near.once("close", () => far.destroy());
     far.once("close", () => {
       near.destroy();
       this.#pairs.delete(pair);
     });
+  }
+
+  #carry(from: Socket, to: Socket): void {
+    if (this.#bytesPerSecond === undefined) from.pipe(to);
+    else from.pipe(new Pace(this.#bytesPerSecond)).pipe(to);
+  }
+}
+
+/** Lets so many bytes per second through, in small pieces. */
+class Pace extends Transform {
+  readonly #piece: number;
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor(bytesPerSecond: number) {
+    super({ highWaterMark: 16 * 1024 });
+    this.#piece = Math.max(1, Math.round((bytesPerSecond * paceMs) / 1_000));
+  }
+
+  override _transform(bytes: Buffer, _encoding: BufferEncoding, done: TransformCallback): void {
+    this.push(bytes.subarray(0, this.#piece));
+    const rest = bytes.subarray(this.#piece);
+    this.#timer = setTimeout(() => {
+      if (rest.length === 0) done();
+      else this._transform(rest, _encoding, done);
+    }, paceMs);
+  }
+
+  override _destroy(error: Error | null, done: (error?: Error | null) => void): void {
+    clearTimeout(this.#timer);
+    done(error);
   }
 }

@@ -99,6 +99,8 @@ export interface HubHooks {
   answersExits: boolean;
   /** Whether output is confirmed */
   confirms: boolean;
+  /** Whether `offer.accept` is answered */
+  confirmsLeases: boolean;
   /** Whether `inputs` are sent after an accept */
   sendsInputs: boolean;
   /** What is said to a lease a worker comes back with */
@@ -133,6 +135,7 @@ export class SimulatedHub implements AsyncDisposable {
       renews: true,
       answersExits: true,
       confirms: true,
+      confirmsLeases: true,
       sendsInputs: true,
       verdict: (held) => this.#verdict(held),
       heard: () => undefined,
@@ -260,6 +263,8 @@ export class SimulatedHub implements AsyncDisposable {
     const job = this.jobs.get(message.lease);
     if (job === undefined) return;
     job.answers.push(message);
+    if (message.type === "offer.accept" && this.hooks.confirmsLeases)
+      channel.send({ type: "lease.confirmed", ...job.ref });
     if (
       message.type === "offer.accept" &&
       job.inputs.length > 0 &&

@@ -135,6 +135,30 @@ test("a cancel before the start prevents it", async () => {
   assert.deepEqual([job.started.length, outcome.logEnd, outcome.output.stdoutBytes], [0, 0, 0]);
 });
 
+test("no command starts before the hub has its acceptance on disk, whatever is ready by then", async () => {
+  await using rig = await startRig();
+  rig.hub.hooks.confirmsLeases = false;
+  const job = rig.hub.offer({ spec: run("true") });
+  await rig.hub.until(() => rig.driver.engine.sandboxes.size === 1, "the sandbox");
+  const lost = rig.hub.offer({ spec: run("echo", "never") });
+  await rig.hub.until(() => lost.answers.length === 1, "accept");
+  assert.deepEqual([job.started.length, lost.started.length], [0, 0]);
+  rig.hub.say({ type: "lease.done", ...lost.ref, outcome: "superseded" });
+  rig.hub.say({ type: "lease.confirmed", ...job.ref });
+  assert.equal((await job.finished).reason, "exited");
+  await rig.hub.until(() => rig.driver.engine.sandboxes.size === 0, "an empty engine");
+  assert.equal(lost.started.length, 0);
+});
+
+test("a verdict to go on confirms as well", async () => {
+  await using rig = await startRig();
+  rig.hub.hooks.confirmsLeases = false;
+  const job = rig.hub.offer({ spec: run("true") });
+  await rig.hub.until(() => job.answers.length === 1, "accept");
+  rig.hub.end.link.cut();
+  assert.equal((await job.finished).reason, "exited");
+});
+
 test("a cancel of a lease that is not held changes nothing", async () => {
   await using rig = await startRig();
   rig.hub.say({

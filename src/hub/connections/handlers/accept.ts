@@ -4,7 +4,10 @@ import { refOf } from "../registry.ts";
 import { tellSuperseded } from "../superseded.ts";
 import type { Handler } from "./handler.ts";
 
-/** The worker took an offer. When it was taken back meanwhile the worker is told so. */
+/**
+ * The worker took an offer: it may start the command once that is on disk. When the offer was taken back meanwhile the worker is told
+ * so, and nothing ran.
+ */
 export const onAccept: Handler<"offer.accept"> = async (context, connection, message) => {
   const lease = refOf(message);
   const pending = connection.takeOffer(lease);
@@ -23,6 +26,7 @@ export const onAccept: Handler<"offer.accept"> = async (context, connection, mes
     tellSuperseded(context, connection, lease, message.type);
     return;
   }
+  connection.channel.send({ type: "lease.confirmed", ...lease });
   context.live.patch(job.jobId, leased);
 };
 

@@ -1,0 +1,184 @@
+/** Hubs and workers as processes on temporary state, with a fault proxy on every way between them and to the clients. */
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { mkdtemp, rm } from "node:fs/promises";
+import { homedir, tmpdir } from "node:os";
+import { join } from "node:path";
+import { createClient, type Client } from "../../src/client/index.ts";
+import { FaultProxy } from "../helpers/fault-proxy.ts";
+import { Child } from "./child.ts";
+import type { Bounds, Recorder } from "./history.ts";
+import type { HubSettings } from "./hub-process.ts";
+import { readLedger } from "./ledger.ts";
+import type { WorkerSettings } from "./worker-process.ts";
+
+export interface ClusterOptions {
+  hubs: number;
+  workers: number;
+  slots: number;
+  createMs: number;
+  bounds: Bounds;
+}
+
+interface HubNode {
+  child: Child;
+  port: number;
+  /** the clients' way to it */
+  front: FaultProxy;
+}
+
+interface WorkerNode {
+  child: Child;
+  stateDir: string;
+  /** its way to each hub */
+  links: FaultProxy[];
+}
+
+const here = import.meta.dirname;
+const stopMs = 20_000;
+
+export class Cluster implements AsyncDisposable {
+  readonly dir: string;
+  readonly hubs: HubNode[] = [];
+  readonly workers: WorkerNode[] = [];
+  readonly #recorder: Recorder;
+  readonly #options: ClusterOptions;
+  readonly #stack = new AsyncDisposableStack();
+
+  private constructor(dir: string, recorder: Recorder, options: ClusterOptions) {
+    this.dir = dir;
+    this.#recorder = recorder;
+    this.#options = options;
+    writeFileSync(this.ledgerFile, "");
+  }
+
+  static async start(recorder: Recorder, options: ClusterOptions): Promise<Cluster> {
+    const cluster = new Cluster(await mkdtemp(join(tmpdir(), "sallyport-chaos-")), recorder, options);
+    try {
+      for (let at = 0; at < options.hubs; at += 1) await cluster.#addHub(at);
+      const places = Array.from({ length: options.workers }, (_, at) => at);
+      cluster.workers.push(...(await Promise.all(places.map((at) => cluster.#addWorker(at)))));
+      return cluster;
+    } catch (error) {
+      await cluster[Symbol.asyncDispose]();
+      throw error;
+    }
+  }
+
+  get ledgerFile(): string {
+    return join(this.dir, "ledger");
+  }
+
+  /** A client that comes in through the front of a hub */
+  client(hub: number): Client {
+    const { front } = this.hubs[hub % this.hubs.length] ?? missing("hub");
+    return createClient({ url: front.url, key: this.#key });
+  }
+
+  /** Every process runs and every way is open again. */
+  async heal(): Promise<void> {
+    for (const { child, front } of this.hubs) {
+      front.heal();
+      child.thaw();
+      if (!child.running) await child.start();
+    }
+    for (const { child, links } of this.workers) {
+      for (const link of links) {
+        link.heal();
+        link.cut("reset");
+      }
+      child.thaw();
+      if (!child.running) await child.start();
+    }
+  }
+
+  /** Ends everything the way an operator would, and notes what is left behind. */
+  async windUp(): Promise<void> {
+    for (const nodes of [this.workers, this.hubs]) {
+      await Promise.all(nodes.map(({ child }) => this.#end(child)));
+    }
+    for (const { child, stateDir } of this.workers) {
+      for (const name of spooled(stateDir)) this.#left(`spool file ${name}`, child.name);
+    }
+    this.#recorder.merge(readLedger(this.ledgerFile));
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#stack.disposeAsync();
+    await rm(this.dir, { recursive: true, force: true });
+  }
+
+  get #key(): string {
+    return readFileSync(join(this.dir, "hub", "admin.key"), "utf8").trim();
+  }
+
+  #left(what: string, where: string): void {
+    this.#recorder.note({ type: "left", what, where });
+  }
+
+  async #end(child: Child): Promise<void> {
+    if (!(await child.stop(stopMs))) this.#left(`did not end within ${stopMs} ms of SIGTERM`, child.name);
+  }
+
+  async #addHub(at: number): Promise<void> {
+    const { heartbeatMs, leaseMs, selfStopMs, offerMs, graceMs } = this.#options.bounds;
+    const node = { port: 0 };
+    const settings = (): HubSettings => ({
+      dir: join(this.dir, "hub"),
+      port: node.port,
+      intervals: { heartbeatMs, suspectMs: 3 * heartbeatMs, leaseMs, selfStopMs, offerMs, graceMs },
+      logLevel: "info",
+    });
+    const child = this.#child(`hub${at}`, "hub-process.ts", settings);
+    const { url } = await child.start();
+    node.port = Number(new URL(url ?? "").port);
+    const front = this.#stack.use(await FaultProxy.start(() => node.port));
+    this.hubs.push({ child, front, port: node.port });
+  }
+
+  async #addWorker(at: number): Promise<WorkerNode> {
+    const stateDir = join(this.dir, `worker${at}`);
+    mkdirSync(stateDir);
+    const links: FaultProxy[] = [];
+    for (const { port } of this.hubs) links.push(this.#stack.use(await FaultProxy.start(() => port)));
+    const urls = links.map(({ url }) => url);
+    const { slots, createMs } = this.#options;
+    const settings = (): WorkerSettings => ({
+      urls: [...urls.slice(at % urls.length), ...urls.slice(0, at % urls.length)],
+      tokenFile: join(this.dir, "hub", "worker.token"),
+      stateDir,
+      ledger: this.ledgerFile,
+      slots,
+      createMs,
+      logLevel: "debug",
+    });
+    const child = this.#child(`worker${at}`, "worker-process.ts", settings);
+    await child.start();
+    return { child, stateDir, links };
+  }
+
+  #child(name: string, file: string, settings: () => object): Child {
+    return this.#stack.use(
+      new Child(
+        {
+          name,
+          args: () => [join(here, file), JSON.stringify(settings())],
+          env: { NODE_COMPILE_CACHE: join(homedir(), ".cache/sallyport") },
+          logFile: join(this.dir, `${name}.log`),
+        },
+        this.#recorder,
+      ),
+    );
+  }
+}
+
+function spooled(stateDir: string): string[] {
+  try {
+    return readdirSync(join(stateDir, "spool"));
+  } catch {
+    return [];
+  }
+}
+
+function missing(what: string): never {
+  throw new Error(`no such ${what}`);
+}

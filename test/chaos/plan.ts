@@ -1,0 +1,118 @@
+/** What will be done and when, all of it from one seed: the same seed gives the same schedule of jobs and faults. */
+import type { JobPlan } from "./history.ts";
+import { Random } from "./random.ts";
+
+/** One job and what its client does about it; all times in `ms`. */
+export interface ClientPlan {
+  at: number;
+  job: JobPlan;
+  /** which hub it turns to first */
+  hub: number;
+  /** whether it follows the events; `cutAfter`: it drops the connection by itself after so many events and resumes */
+  follow: { cutAfter: number } | null;
+  /** how long after the submission was acknowledged it is cancelled */
+  cancelAfterMs: number | null;
+  /** the same request is sent a second time at once, under the same key */
+  twice: boolean;
+}
+
+export const faultNames = [
+  "worker-kill",
+  "worker-freeze",
+  "worker-drain",
+  "hub-kill",
+  "hub-freeze",
+  "hub-drain",
+  "link-cut",
+  "link-reset",
+  "link-stall-up",
+  "link-stall-down",
+  "link-half-open",
+  "link-partition",
+  "link-slow",
+  "link-duplicate",
+  "front-cut",
+] as const;
+export type FaultName = (typeof faultNames)[number];
+
+export interface FaultPlan {
+  at: number;
+  name: FaultName;
+  /** of a worker or a hub, counted from 0 */
+  target: number;
+  /** how long it lasts, `ms` */
+  ms: number;
+}
+
+export interface PlanOptions {
+  seed: number;
+  /** how long jobs and faults come, `ms` */
+  runMs: number;
+  hubs: number;
+  workers: number;
+  jobsPerSecond: number;
+  faultsPerSecond: number;
+  faults?: readonly FaultName[];
+}
+
+export interface Plan {
+  clients: ClientPlan[];
+  faults: FaultPlan[];
+}
+
+export function makePlan(options: PlanOptions): Plan {
+  return { clients: planClients(options), faults: planFaults(options) };
+}
+
+function planClients({ seed, runMs, jobsPerSecond }: PlanOptions): ClientPlan[] {
+  const random = new Random(seed);
+  const clients: ClientPlan[] = [];
+  for (let at = random.wait(jobsPerSecond); at < runMs; at += random.wait(jobsPerSecond)) {
+    clients.push(planClient(random, { at, key: `${seed}-${clients.length}` }));
+  }
+  return clients;
+}
+
+function planClient(random: Random, { at, key }: { at: number; key: string }): ClientPlan {
+  const long = random.chance(0.15);
+  return {
+    at,
+    job: {
+      key,
+      seed: random.int(1, 2 ** 31),
+      bytes: random.chance(0.2) ? random.int(0, 600_000) : random.int(0, 30_000),
+      ms: long ? random.int(1_000, 5_000) : random.int(0, 500),
+      exitCode: random.chance(0.8) ? 0 : random.int(1, 100),
+      maxAttempts: random.chance(0.5) ? 1 : random.int(2, 5),
+    },
+    hub: random.int(0, 7),
+    follow: random.chance(0.3) ? { cutAfter: random.int(1, 12) } : null,
+    cancelAfterMs: random.chance(0.2) ? random.int(0, random.chance(0.5) ? 30 : 1_500) : null,
+    twice: random.chance(0.1),
+  };
+}
+
+/** One target has one fault at a time; faults of different targets overlap as they come. */
+function planFaults(options: PlanOptions): FaultPlan[] {
+  const { seed, runMs, faultsPerSecond, faults = faultNames } = options;
+  const random = new Random(seed ^ 0x2545f491);
+  const busyUntil = new Map<string, number>();
+  const plans: FaultPlan[] = [];
+  for (let at = random.wait(faultsPerSecond); at < runMs; at += random.wait(faultsPerSecond)) {
+    const name = random.pick(faults);
+    const kind = name.startsWith("hub") || name === "front-cut" ? "hub" : "worker";
+    const target = random.int(0, (kind === "hub" ? options.hubs : options.workers) - 1);
+    const ms = lengthOf(name, random);
+    const from = Math.max(at, busyUntil.get(`${kind}${target}`) ?? 0);
+    if (from >= runMs) continue;
+    busyUntil.set(`${kind}${target}`, from + ms + 500);
+    plans.push({ at: from, name, target, ms });
+  }
+  return plans.sort((a, b) => a.at - b.at);
+}
+
+function lengthOf(name: FaultName, random: Random): number {
+  if (name === "link-cut" || name === "link-reset" || name === "front-cut") return 0;
+  if (name === "hub-kill" || name === "worker-kill") return random.int(0, 1_000);
+  return random.chance(0.3) ? random.int(3_000, 9_000) : random.int(200, 2_500);
+}

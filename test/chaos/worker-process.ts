@@ -1,0 +1,94 @@
+/** A worker of its own process on the witness driver: `node worker-process.ts '{"urls":[…],…}'`. Prints a ready line; SIGTERM drains it. */
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { dialChannel, workerDialect, type WorkerChannel } from "../../src/channel/index.ts";
+import { createLog } from "../../src/log.ts";
+import { parseProfile } from "../../src/sandbox/index.ts";
+import { createWorker, readWorkerIdentity } from "../../src/worker/index.ts";
+import { Ledger } from "./ledger.ts";
+import { createWitnessDriver } from "./witness-driver.ts";
+
+export interface WorkerSettings {
+  /** ways to the hubs, tried in turn */
+  urls: readonly string[];
+  tokenFile: string;
+  stateDir: string;
+  ledger: string;
+  slots: number;
+  /** how long making a sandbox takes, `ms` */
+  createMs: number;
+  logLevel: string;
+}
+
+const profile = parseProfile(
+  {
+    name: "chaos",
+    shape: "fanout",
+    image: "none",
+    resources: { cpus: 0.05, memory: "16MiB", pids: 8, workspace: "64KiB", tmp: "64KiB" },
+    limits: { wallClock: "60s", output: "16MiB", artifacts: "1MiB" },
+  },
+  "chaos.json",
+);
+
+const settings = JSON.parse(process.argv[2] ?? "") as WorkerSettings;
+const log = createLog({ level: settings.logLevel });
+const { workerId, bootId } = await readWorkerIdentity(settings.stateDir);
+using ledger = new Ledger(settings.ledger);
+const grants = new Map<string, { attempt: number; epoch: number }>();
+let dials = 0;
+
+async function dial(signal: AbortSignal): Promise<WorkerChannel> {
+  const url = settings.urls[dials % settings.urls.length] ?? "";
+  dials += 1;
+  const token = readFileSync(settings.tokenFile, "utf8").trim();
+  const channel: WorkerChannel = await dialChannel({ url, token, dialect: workerDialect, log, signal });
+  const listen = channel.listen.bind(channel);
+  channel.listen = (handlers) =>
+    listen({
+      message(message) {
+        if (message.type === "offer") {
+          const { lease, attempt, epoch } = message;
+          ledger.write({ type: "offered", job: lease, attempt, epoch });
+          grants.set(lease, { attempt, epoch });
+        }
+        handlers.message(message);
+      },
+      stream: (stream) => handlers.stream(stream),
+    });
+  return channel;
+}
+
+const worker = createWorker(
+  {
+    driver: createWitnessDriver(
+      { ledger, grantOf: (job) => grants.get(job) ?? { attempt: 0, epoch: 0 } },
+      { createMs: settings.createMs },
+    ),
+    dial,
+    profiles: () => new Map([[profile.name, profile]]),
+    log,
+  },
+  {
+    workerId,
+    bootId,
+    version: "0",
+    labels: {},
+    slots: settings.slots,
+    memoryBytes: 2 ** 32,
+    cpus: 2,
+    spoolDir: join(settings.stateDir, "spool"),
+    spoolBytes: 2 ** 20,
+    spoolMemoryBytes: 64 * 2 ** 10,
+    pool: false,
+    times: { backoffBaseMs: 100, backoffCapMs: 1_000, connectMs: 3_000, resendMs: 2_000, cleanUpMs: 3_000 },
+  },
+);
+process.once("SIGTERM", () => {
+  process.once("SIGTERM", () => void worker[Symbol.asyncDispose]());
+  void worker.drain(15_000);
+});
+const running = worker.run();
+process.stdout.write(`${JSON.stringify({ event: "ready", worker: workerId })}\n`);
+await running;
+await worker[Symbol.asyncDispose]();
