@@ -5,7 +5,7 @@ import { Notifier, sleep } from "../async/index.ts";
 import { SallyportError } from "../errors.ts";
 import type { Log } from "../log.ts";
 import type { AuditEntry, AuditLog } from "./contract.ts";
-import { holdLog } from "./hold.ts";
+import { holdFolder } from "../hold.ts";
 import { readKey } from "./key.ts";
 import type { AuditNote } from "./line.ts";
 import { resume } from "./resume.ts";
@@ -36,7 +36,7 @@ export async function openAuditLog({ log }: { log: Log }, options: AuditOptions)
   const { dir, maxBytes = 64 * 2 ** 20, keep = 16, openFile } = options;
   await mkdir(dir, { recursive: true, mode: 0o700 });
   await using stack = new AsyncDisposableStack();
-  stack.use(await holdLog(dir));
+  stack.use(await holdFolder(dir, "audit log"));
   const key = await readKey(dir);
   const from = await resume(dir);
   const writer = stack.use(new LineWriter(from, { dir, maxBytes, keep, openFile }));

@@ -5,7 +5,7 @@ import { createLog, type Log } from "../log.ts";
 import { createConnector, type Connector } from "../tunnel/index.ts";
 import { TunnelEnd } from "../uplink/index.ts";
 import { readWorkerIdentity } from "../worker/index.ts";
-import { holdState } from "./hold-state.ts";
+import { holdFolder } from "../hold.ts";
 import { live, type RoleHost } from "./life.ts";
 import { anyWay, openTunnelFile } from "./live-tunnel.ts";
 
@@ -14,7 +14,7 @@ export async function runConnector(settings: ConnectorSettings, host: RoleHost):
   const log = createLog({ level: settings.logLevel });
   const { stateDir, hubs, tunnelFile } = settings;
   await using stack = new AsyncDisposableStack();
-  stack.use(await holdState(stateDir, "connector"));
+  stack.use(await holdFolder(stateDir, "connector"));
   const { workerId, bootId } = await readWorkerIdentity(stateDir);
   const connectorId = workerId.replace(/^worker-/, "connector-");
   const ends = hubs.map(() => stack.use(new TunnelEnd({ log })));

@@ -1,12 +1,12 @@
 import type { WorkerSettings } from "../config/index.ts";
 import { createLog } from "../log.ts";
 import { assembleWorker } from "./assemble-worker.ts";
-import { holdState } from "./hold-state.ts";
+import { holdFolder } from "../hold.ts";
 import { live, type RoleHost } from "./life.ts";
 
 export async function runWorker(settings: WorkerSettings, host: RoleHost): Promise<number> {
   const log = createLog({ level: settings.logLevel });
-  await using _held = await holdState(settings.stateDir, "worker");
+  await using _held = await holdFolder(settings.stateDir, "worker");
   const link = { url: settings.hub, tokenFile: settings.tokenFile };
   await using assembled = await assembleWorker(settings, link, { log, host });
   const { worker, workerId } = assembled;

@@ -1,13 +1,14 @@
+/** Keeps a second process off a folder. */
 import { createHash } from "node:crypto";
 import { mkdir, realpath } from "node:fs/promises";
 import { createServer } from "node:net";
-import { SallyportError } from "../errors.ts";
+import { SallyportError } from "./errors.ts";
 
 /**
- * Holds a state folder for one process at a time; throws `state_in_use`. The hold is a socket name in the kernel, so it ends with
- * its process, whatever ends that, and leaves nothing behind.
+ * Holds `dir`, which is made where it is missing, for one process at a time; throws `state_in_use` naming the `holder`, such as
+ * `worker`. The hold is a socket name in the kernel, so it ends with its process, whatever ends that, and leaves nothing behind.
  */
-export async function holdState(dir: string, role: string): Promise<AsyncDisposable> {
+export async function holdFolder(dir: string, holder: string): Promise<AsyncDisposable> {
   await mkdir(dir, { recursive: true, mode: 0o700 });
   const digest = createHash("sha256")
     .update(await realpath(dir))
@@ -15,10 +16,10 @@ export async function holdState(dir: string, role: string): Promise<AsyncDisposa
   const server = createServer((socket) => socket.destroy());
   try {
     await new Promise<void>((resolve, reject) => {
-      server.once("error", reject).listen({ path: `\0sallyport-${role}-${digest}` }, resolve);
+      server.once("error", reject).listen({ path: `\0sallyport-${holder}-${digest}` }, resolve);
     });
   } catch (error) {
-    throw new SallyportError("state_in_use", `${dir}: another ${role} uses this state folder`, {
+    throw new SallyportError("state_in_use", `${dir}: another ${holder} uses this folder`, {
       cause: error,
       details: { fix: "stop it, or name another folder with --state" },
     });
