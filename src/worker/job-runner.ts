@@ -8,6 +8,7 @@ import { boundsOf, type Bounds } from "./bounds.ts";
 import type { WorkerTimes } from "./contract.ts";
 import { carryOut, commandEnd, outputEnd, type CommandEnd } from "./exec-end.ts";
 import type { Outcome } from "./exit-report.ts";
+import type { Heartbeat } from "./heartbeat.ts";
 import { closeNetwork, openNetwork, type JobNetwork } from "./job-network.ts";
 import { programOf } from "./languages.ts";
 import type { Lease } from "./leases.ts";
@@ -25,16 +26,14 @@ export interface RunnerDeps {
   sandboxes: SandboxSource;
   network: SandboxNetwork | undefined;
   uplink: Uplink;
+  /** What the hub wants, and whether the leases are this worker's still */
+  heartbeat: Pick<Heartbeat, "intervals" | "renewed">;
 }
 
 export interface RunnerOptions {
   times: WorkerTimes;
   /** Folder for input that does not fit memory */
   spoolDir: string;
-  /** `ms` between SIGTERM and SIGKILL, as the hub wants it */
-  graceMs: () => number;
-  /** Whether the hub renewed the leases so lately that they are this worker's */
-  renewed: () => boolean;
 }
 
 /** How far an attempt got. */
@@ -129,7 +128,7 @@ export class JobRunner {
 
   /** A process that stood still learns it here first: its timers come later. */
   #checkHeld(lease: Lease): void {
-    if (!this.#options.renewed()) lease.stop.request("cut_off", 0);
+    if (!this.#deps.heartbeat.renewed) lease.stop.request("cut_off", 0);
   }
 
   /** A create that ignores its signal costs the job nothing; what it still makes is removed. */
@@ -201,7 +200,7 @@ export class JobRunner {
     const { lease, exec, sandbox, network, pump, startedAt } = command;
     const { times } = this.#options;
     const timer = setTimeout(
-      () => lease.stop.request("timeout", this.#options.graceMs()),
+      () => lease.stop.request("timeout", this.#deps.heartbeat.intervals.graceMs),
       Math.min(command.bounds.timeoutMs, maxTimerMs),
     );
     carryOut(lease.stop, exec);

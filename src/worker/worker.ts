@@ -92,13 +92,8 @@ class DialOutWorker implements Worker {
     this.#routes = watchRoutes(network, times.routesMs, () => this.#pool.refresh());
     this.#admission.onFreed(() => this.#pool.refresh());
     const runner = new JobRunner(
-      { sandboxes: this.#pool, network, uplink },
-      {
-        times,
-        spoolDir: options.spoolDir,
-        graceMs: () => this.#heartbeat.intervals.graceMs,
-        renewed: () => this.#heartbeat.renewed,
-      },
+      { sandboxes: this.#pool, network, uplink, heartbeat: this.#heartbeat },
+      { times, spoolDir: options.spoolDir },
     );
     this.#jobs = new Jobs({ runner, uplink, calm: this.#calm }, times);
     this.#offers = new Offers(
