@@ -1,7 +1,6 @@
 /** The worker itself: makes its parts, moves through its states, and decides when it is over. */
 import { abortable, deferred, deadlineSignal, linkSignals, sleep } from "../async/index.ts";
 import { SallyportError } from "../errors.ts";
-import { protocolVersions } from "../protocol/index.ts";
 import type { Log } from "../log.ts";
 import { Admission } from "./admission.ts";
 import { Calm } from "./calm.ts";
@@ -14,6 +13,7 @@ import {
 } from "./contract.ts";
 import { Heartbeat } from "./heartbeat.ts";
 import { Inbox } from "./inbox.ts";
+import { Introduction } from "./introduction.ts";
 import { JobRunner } from "./job-runner.ts";
 import { Jobs } from "./jobs.ts";
 import { LeaseTable } from "./leases.ts";
@@ -36,7 +36,6 @@ import {
 } from "../uplink/index.ts";
 import type { WorkerChannel } from "../channel/index.ts";
 
-type Hello = Greetings["worker"]["hello"];
 type Welcome = Greetings["worker"]["welcome"];
 
 export function createWorker(deps: WorkerDeps, options: WorkerOptions): Worker {
@@ -59,6 +58,7 @@ class DialOutWorker implements Worker {
   readonly #reaper: Reaper;
   readonly #calm = new Calm();
   readonly #pool: Pool;
+  readonly #introduction: Introduction;
   readonly #routes: Disposable;
   /** fires when the worker leaves: nothing is held, or nothing more can be done about it */
   readonly #leaving = new AbortController();
@@ -89,6 +89,8 @@ class DialOutWorker implements Worker {
       expired: () => this.#expired(),
     });
     this.#pool = this.#makePool(deps);
+    const said = { uplink, leases, profiles: this.#profiles, pool: this.#pool, tunnel: this.#tunnel };
+    this.#introduction = new Introduction(said, options);
     this.#routes = watchRoutes(network, times.routesMs, () => this.#pool.refresh());
     this.#admission.onFreed(() => this.#pool.refresh());
     const runner = new JobRunner(
@@ -109,7 +111,7 @@ class DialOutWorker implements Worker {
         dial: deps.dial,
         uplink,
         log,
-        hello: () => this.#hello(),
+        hello: () => this.#introduction.hello(),
         welcomed: (channel, welcome, said) => this.#adopt(channel, welcome, said),
         longestWaitMs: () => this.#longestWaitMs(),
         lost: (channel) => this.#lost(channel),
@@ -210,7 +212,7 @@ class DialOutWorker implements Worker {
     if (this.#state === "stopped") return;
     this.#enter("draining");
     this.#log.info({ held: this.#leases.size }, "worker drains");
-    this.#tellDraining();
+    this.#introduction.tellDraining();
     void this.#tellWhatHolds();
     const emptied = this.#pool[Symbol.asyncDispose]();
     const served = abortable(this.#tunnel.drain(), this.#aborted.signal).catch(() => undefined);
@@ -241,22 +243,6 @@ class DialOutWorker implements Worker {
     await tellWhatHolds(parts, this.#times.drainLogMs, over.signal);
   }
 
-  #hello(): Hello {
-    const { workerId, bootId, version, labels, slots, memoryBytes, cpus } = this.#options;
-    return {
-      type: "hello",
-      protocol: { ...protocolVersions },
-      workerId,
-      bootId,
-      version,
-      labels: { ...labels },
-      capacity: { slots, memory: memoryBytes, cpus },
-      profiles: this.#offeredProfiles(),
-      routes: this.#tunnel.offered(),
-      leases: this.#leases.held(),
-    };
-  }
-
   #adopt(channel: WorkerChannel, welcome: Welcome, { hello, at }: SaidHello<"worker">): HubHandlers {
     this.#heartbeat.start(channel, welcome.intervals, at);
     if (this.#state === "connecting") this.#enter("ready");
@@ -271,27 +257,16 @@ class DialOutWorker implements Worker {
       },
       channel,
     );
-    if (this.#state === "draining") this.#tellDraining();
+    if (this.#state === "draining") this.#introduction.tellDraining();
     this.#tunnel.attach(channel, hello.routes);
     inbox.resume(hello.leases, welcome.verdicts);
-    this.#tellChangedProfiles(hello);
+    this.#introduction.tellChangedProfiles(hello);
     return inbox;
   }
 
-  #offeredProfiles(): Hello["profiles"] {
-    return this.#profiles.offers((profile) => this.#pool.count(profile));
-  }
-
   #profilesChanged(): void {
-    this.#uplink.send({ type: "profiles", profiles: this.#offeredProfiles() });
+    this.#introduction.tellProfiles();
     this.#pool.refresh();
-  }
-
-  /** What was prepared between the hello and the welcome. */
-  #tellChangedProfiles(hello: Hello): void {
-    const profiles = this.#offeredProfiles();
-    if (JSON.stringify(profiles) !== JSON.stringify(hello.profiles))
-      this.#uplink.send({ type: "profiles", profiles });
   }
 
   /** A hub that comes back within a lease's time is to be found again before the lease is over. */
@@ -321,10 +296,6 @@ class DialOutWorker implements Worker {
       "leases are over, nothing of them is reported",
     );
     for (const lease of over) this.#leases.finish(lease, "superseded");
-  }
-
-  #tellDraining(): void {
-    this.#uplink.send({ type: "draining", held: this.#leases.size });
   }
 
   #enter(state: WorkerState): void {
