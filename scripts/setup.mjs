@@ -11,7 +11,8 @@ const help = `npm run setup [-- --product]: makes this checkout ready to run job
   images         sallyport/base, sallyport/python, sallyport/node
   programs       images/guest/build/guest and probe, compiled here or in a container
 
---product also builds sallyport/sallyport, the image that compose.yaml runs: Sallyport itself.
+--product also builds sallyport/sallyport, the image that compose.yaml runs: Sallyport itself; and writes DOCKER_GID, the group of
+the engine's socket, into .env, so that the workers there may use it without being root.
 
 Exit code 0 when everything is there, 1 when not (the reason and the fix are printed).`;
 

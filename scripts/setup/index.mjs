@@ -3,6 +3,7 @@
  * is missing, and runs what does not depend on each other at the same time.
  */
 import { ensureBase } from "./base-image.mjs";
+import { ensureComposeEnv } from "./compose-env.mjs";
 import { ensureDependencies } from "./dependencies.mjs";
 import { ensureEngine } from "./engine.mjs";
 import { exclusively } from "./exclusive.mjs";
@@ -64,6 +65,7 @@ async function everything(progress, { outer, product }) {
     const ready = Promise.all([dependencies, programs]).then(() => both);
     ready.catch(() => {});
     images.push(image(ready, "sallyport"));
+    images.push(after(engine, "compose", ({ client }) => ensureComposeEnv(client.dockerHost)));
   }
 
   await Promise.allSettled([dependencies, engine, base, programs, ...images]);
