@@ -48,8 +48,8 @@ export interface ArtifactDownload {
 
 export type StdinSource = string | Uint8Array | AsyncIterable<Uint8Array>;
 
-/** tries of a submission whose connection broke; its idempotency key makes them one job */
-const submitTries = 4;
+/** tries of a submission whose connection broke, or whose hub is about to stop; its idempotency key makes them one job */
+const submitTries = 6;
 
 export class JobsClient {
   readonly #http: HubHttp;
@@ -147,7 +147,7 @@ export class JobsClient {
         return await send(call);
       } catch (error) {
         const broken = isError(error, "hub_unreachable") && error.details["refused"] === false;
-        if (!broken || left === 1) throw error;
+        if (!(broken || isError(error, "hub_draining")) || left === 1) throw error;
         await sleep(backoff.next(), options.signal);
       }
     }

@@ -54,6 +54,13 @@ test("a submission whose connection broke is sent again under the same key", asy
   assert.equal(keys[0], keys[1]);
 });
 
+test("a submission that a hub refuses because it is about to stop is sent again: another may be behind the same name", async () => {
+  const leaving = { code: "hub_draining", message: "this hub is about to stop", details: {} };
+  await using hub = await scriptedHub(json(503, { error: leaving }), json(201, view));
+  assert.equal((await createClient({ url: hub.url, key }).jobs.submit(request)).id, "job_1");
+  assert.deepEqual(hub.seen, ["POST /v1/jobs", "POST /v1/jobs"]);
+});
+
 test("an error the hub answers arrives with code, message and details", async () => {
   const wire = { code: "profile_unknown", message: "no profile x", details: { known: ["python"] } };
   await using hub = await scriptedHub(json(404, { error: wire }));
