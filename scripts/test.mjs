@@ -6,7 +6,7 @@ import { Tally } from "./test/tally.mjs";
 
 const help = `npm test [-- [--suite NAME]… [FILE | FOLDER]… [--node-option…]]
 
-Runs every *.test.ts under test/ (or those named), suite by suite: unit, contract, integration, docker, escape, others.
+Runs every *.test.ts under test/ (or those named), suite by suite: unit, contract, integration, docker, escape, compose, others.
 --suite NAME   only this folder of test/
 --test-…       handed to Node's test runner, such as --test-name-pattern=lease (write it with =)`;
 
@@ -17,7 +17,8 @@ await command(async (signal) => {
     return 0;
   }
   const suites = findSuites(request);
-  const env = await setUp({ signal, ...(suites.some(needsEngine) ? {} : { only: "dependencies" }) });
+  const product = suites.some(({ name }) => name === "compose");
+  const env = await setUp({ signal, product, ...(suites.some(needsEngine) ? {} : { only: "dependencies" }) });
   const tally = new Tally();
   try {
     for (const suite of suites) {

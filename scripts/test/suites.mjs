@@ -4,7 +4,7 @@ import { join, relative, resolve, sep } from "node:path";
 import { SetupFailure } from "../setup/failure.mjs";
 import { root } from "../setup/paths.mjs";
 
-const order = ["unit", "contract", "integration", "docker", "escape"];
+const order = ["unit", "contract", "integration", "docker", "escape", "compose"];
 const suffix = ".test.ts";
 
 /**
