@@ -1,4 +1,5 @@
 /** `npm test [-- FILE… | --node-option…]`: set-up, then the tests under Node 24, one suite after another. */
+import { availableParallelism } from "node:os";
 import { command, runNode } from "./setup/command.mjs";
 import { setUp } from "./setup/index.mjs";
 import { findSuites, needsEngine } from "./test/suites.mjs";
@@ -24,12 +25,15 @@ await command(async (signal) => {
     for (const suite of suites) {
       if (signal.aborted) break;
       console.log(`\n== ${suite.name}: ${suite.files.length} files ==`);
-      const options = [...optionsFor(suite), ...request.options];
-      const code = await runNode([...tally.reporters(), ...options, ...suite.files], {
-        signal,
-        env: { REQUIRE_DOCKER: process.env.REQUIRE_DOCKER ?? "1", ...env },
+      const runs = runsOf(suite).map(async ({ options, files }) => {
+        const run = tally.begin();
+        const code = await runNode([...run.options, ...options, ...request.options, ...files], {
+          signal,
+          env: { REQUIRE_DOCKER: process.env.REQUIRE_DOCKER ?? "1", ...env },
+        });
+        return { run, code };
       });
-      tally.add(suite.name, code);
+      tally.add(suite.name, await Promise.all(runs));
     }
     console.log(`\n${tally.report()}`);
     return signal.aborted || tally.failed ? 1 : 0;
@@ -38,9 +42,17 @@ await command(async (signal) => {
   }
 });
 
-/** What needs no engine shares nothing but the process: starting one for each file takes longer than its tests. */
-function optionsFor(suite) {
-  return needsEngine(suite) ? [] : ["--test-isolation=none"];
+/**
+ * How a suite is run: what needs no engine in as many processes as there are processors, since starting one for each file takes
+ * longer than its tests.
+ */
+function runsOf(suite) {
+  if (needsEngine(suite)) return [{ options: [], files: suite.files }];
+  const count = Math.min(availableParallelism(), suite.files.length);
+  return Array.from({ length: count }, (_, part) => ({
+    options: ["--test-isolation=none"],
+    files: suite.files.filter((_file, at) => at % count === part),
+  }));
 }
 
 /** @param {string[]} args */

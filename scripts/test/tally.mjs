@@ -10,22 +10,26 @@ const counted = ["tests", "suites", "passed", "failed", "cancelled", "skipped", 
 export class Tally {
   #folder = mkdtempSync(join(tmpdir(), "sallyport-tests-"));
   #suites = [];
+  #begun = 0;
 
-  /** Options that make Node's test runner print as usual and leave its counts for `add`. */
-  reporters() {
-    return [
+  /** One run of Node's test runner: options that make it print as usual and leave its counts for `add`. */
+  begin() {
+    const file = join(this.#folder, `${this.#begun++}.json`);
+    const options = [
       "--test",
       "--test-reporter=spec",
       "--test-reporter-destination=stdout",
       `--test-reporter=${reporter}`,
-      `--test-reporter-destination=${this.#file()}`,
+      `--test-reporter-destination=${file}`,
     ];
+    return { options, counts: () => (existsSync(file) ? readCounts(file) : undefined) };
   }
 
-  /** Takes in the suite that has just run; a run that left no counts has failed. */
-  add(name, exitCode) {
-    const counts = existsSync(this.#file()) ? readCounts(this.#file()) : undefined;
-    this.#suites.push({ name, ok: exitCode === 0 && counts !== undefined, counts: counts ?? {} });
+  /** Takes in the runs of one suite; a run that left no counts has failed. */
+  add(name, runs) {
+    const ended = runs.map(({ run, code }) => ({ code, counts: run.counts() }));
+    const ok = ended.every(({ code, counts }) => code === 0 && counts !== undefined);
+    this.#suites.push({ name, ok, counts: together(ended.map(({ counts }) => counts ?? {})) });
   }
 
   get failed() {
@@ -48,10 +52,13 @@ export class Tally {
   dispose() {
     rmSync(this.#folder, { recursive: true, force: true });
   }
+}
 
-  #file() {
-    return join(this.#folder, `${this.#suites.length}.json`);
-  }
+/** Runs at the same time take as long as the longest. */
+function together(runs) {
+  const sum = (key) => runs.reduce((total, counts) => total + (counts[key] ?? 0), 0);
+  const durationMs = Math.max(...runs.map((counts) => counts.durationMs ?? 0));
+  return { ...Object.fromEntries(counted.map((key) => [key, sum(key)])), durationMs };
 }
 
 function readCounts(file) {
