@@ -2,7 +2,7 @@
  * One line of the log: a JSON object whose last member is the SHA-256 of every byte of the line before it. As `prev`, the hash of
  * the line before, is among those bytes, each line stands for all lines above it.
  */
-import { createHash } from "node:crypto";
+import { hash as digestOf } from "node:crypto";
 import type { AuditEntry } from "./contract.ts";
 
 /** What the log says about itself. */
@@ -38,7 +38,7 @@ export function writeLine(
   const seq = link.seq + 1;
   const head = { seq, at: new Date(at).toISOString(), prev: link.hash };
   const body = JSON.stringify({ ...head, ...entry }, clipped).slice(0, -1);
-  const hash = createHash("sha256").update(body).digest("hex");
+  const hash = digestOf("sha256", body);
   return { line: `${body}${ending(hash)}\n`, link: { seq, hash } };
 }
 
@@ -58,7 +58,7 @@ export type LineReading =
 /** Reads a line without its line feed, by its bytes alone. */
 export function readLine(bytes: Buffer): LineReading {
   const body = bytes.subarray(0, Math.max(0, bytes.length - ending(beginning.hash).length));
-  const hash = createHash("sha256").update(body).digest("hex");
+  const hash = digestOf("sha256", body);
   if (!bytes.subarray(body.length).equals(Buffer.from(ending(hash)))) {
     return { ok: false, reason: "its bytes do not match its hash" };
   }

@@ -1,4 +1,4 @@
-import { createHmac } from "node:crypto";
+import { createHmac, type KeyObject } from "node:crypto";
 import { mkdir } from "node:fs/promises";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { Notifier, sleep } from "../async/index.ts";
@@ -28,6 +28,9 @@ export interface AuditOptions {
 /** entries of one batch; a batch costs two syncs of the disk */
 const batchLimit = 1_000;
 
+/** Between two batches, so that entries gather while many come; the first after a silence is written at once; `ms` */
+const gatherMs = 10;
+
 /**
  * Opens the log in `dir`, or begins one. Throws `state_in_use` when another process writes it. What a crash cut off is taken away and
  * noted; what does not verify is left as it is, noted, and logged.
@@ -50,7 +53,7 @@ export async function openAuditLog({ log }: { log: Log }, options: AuditOptions)
 interface Parts {
   readonly log: Log;
   readonly writer: LineWriter;
-  readonly key: Buffer;
+  readonly key: KeyObject;
   readonly owned: AsyncDisposable;
 }
 
@@ -66,6 +69,8 @@ class BatchedLog implements AuditLog {
   #recorded = 0;
   #kept = 0;
   #running: Promise<void> | undefined;
+  /** Ends the wait for more entries */
+  #hurry = (): void => undefined;
   #failed: SallyportError | null = null;
   #lost = 0;
 
@@ -102,6 +107,7 @@ class BatchedLog implements AuditLog {
   async flush(): Promise<void> {
     const upTo = this.#recorded;
     while (this.#kept < upTo) {
+      this.#hurry();
       if (this.#failed !== null) throw this.#failed;
       await this.#attempted.wait();
     }
@@ -109,6 +115,7 @@ class BatchedLog implements AuditLog {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#closing.abort();
+    this.#hurry();
     await this.#running;
     await this.#parts.owned[Symbol.asyncDispose]();
   }
@@ -132,11 +139,22 @@ class BatchedLog implements AuditLog {
     while (this.#waiting.length > 0) {
       const failure = await this.#attempt();
       this.#attempted.notify();
-      if (failure === null) continue;
-      if (signal.aborted) break;
-      await sleep(this.#retryMs, signal).catch(() => undefined);
+      if (signal.aborted && failure !== null) break;
+      if (failure === null) await this.#gather();
+      else await sleep(this.#retryMs, signal).catch(() => undefined);
     }
     this.#running = undefined;
+  }
+
+  async #gather(): Promise<void> {
+    if (this.#closing.signal.aborted) return;
+    await new Promise<void>((resolve) => {
+      const timer = setTimeout(resolve, gatherMs);
+      this.#hurry = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+    });
   }
 
   async #attempt(): Promise<SallyportError | null> {

@@ -262,7 +262,11 @@ async function send(
     response.body.destroy();
     throw error;
   }
-  // the head waits for no body, and goes with the first bytes where there are some
-  if (response.body.readableLength === 0 && !response.body.readableEnded) reply.flushHeaders();
-  await pump(response.body, reply);
+  // bytes that are here already go in one piece with the head, which waits for no others
+  const flushing = setImmediate(() => reply.flushHeaders());
+  try {
+    await pump(response.body, reply, { onChunk: () => clearImmediate(flushing) });
+  } finally {
+    clearImmediate(flushing);
+  }
 }
