@@ -54,15 +54,15 @@ async function connectClient(edge: string): Promise<Client> {
   const throughEdge = async (url: string | URL, init?: RequestInit): Promise<Response> => {
     const target = new URL(url);
     target.port = String(port);
-    return (await fetch(target, {
+    return await fetch(target, {
       ...(init as object),
       headers: { ...Object.fromEntries(new Headers(init?.headers)), host },
       dispatcher,
-    })) as unknown as Response;
+    });
   };
   const client = new Client({ name: "outside", version: "1" });
   const transport = new StreamableHTTPClientTransport(new URL(`https://${host}/mcp`), { fetch: throughEdge });
-  await client.connect(transport as Parameters<Client["connect"]>[0]);
+  await client.connect(transport);
   return client;
 }
 
@@ -103,7 +103,7 @@ test("a session stays with the connector that began it; sessions are shared out;
     ledgers.map((ledger) => ledger.filter((label) => label.startsWith(`${at}:`)).length),
   );
   for (const [at, owned] of owners.entries())
-    assert.deepEqual(owned.toSorted(), [0, 5], `client ${at} met one server only: ${owned.join()}`);
+    assert.deepEqual(owned.toSorted((a, b) => a - b), [0, 5], `client ${at} met one server only: ${owned.join()}`);
   assert.ok(
     ledgers.every((ledger) => ledger.length > 0),
     "both connectors were given sessions",
