@@ -36,6 +36,8 @@ interface Plan {
 }
 
 const repository = "sallyport-prepared";
+/** A prepared image younger than this may belong to a worker that is just starting beside this one, `s` */
+const settledSeconds = 3_600;
 const labels = {
   /** Id of the image that was built on */
   base: "dev.sallyport.base",
@@ -148,7 +150,8 @@ export class Images {
     const found = await this.#engine.docker.listImages({ filters: { label } }).catch(() => []);
     this.#prepared.set(keyOf(request), newest);
     const needed = new Set(this.#prepared.values());
-    const old = found.filter(({ Id }) => !needed.has(Id));
+    const settled = Date.now() / 1_000 - settledSeconds;
+    const old = found.filter(({ Id, Created }) => !needed.has(Id) && Created < settled);
     await Promise.all(
       old.map(({ Id, Labels }) => this.#remove(Id, Labels[labels.base]).catch(() => undefined)),
     );
