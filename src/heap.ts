@@ -8,5 +8,7 @@ import { setFlagsFromString } from "node:v8";
 export function keepBuffersShortLived(): void {
   setFlagsFromString("--scavenger-max-new-space-capacity-mb=2");
   setFlagsFromString("--semi-space-growth-factor=1");
+  // so small a generation is scavenged sooner by one thread than others could be woken to help
+  setFlagsFromString("--no-parallel-scavenge");
   setFlagsFromString("--heap-growing-percent=50");
 }

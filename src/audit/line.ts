@@ -37,14 +37,18 @@ export function writeLine(
 ): { line: string; link: Link } {
   const seq = link.seq + 1;
   const head = { seq, at: new Date(at).toISOString(), prev: link.hash };
-  const body = JSON.stringify({ ...head, ...entry }, clipped).slice(0, -1);
+  const body = JSON.stringify(clipped({ ...head, ...entry })).slice(0, -1);
   const hash = digestOf("sha256", body);
   return { line: `${body}${ending(hash)}\n`, link: { seq, hash } };
 }
 
 /** Names of tools and hosts come from programs, and may be of any length. */
-function clipped(_key: string, value: unknown): unknown {
-  return typeof value === "string" && value.length > longestText ? `${value.slice(0, longestText)}…` : value;
+function clipped(line: Record<string, unknown>): Record<string, unknown> {
+  for (const [key, value] of Object.entries(line)) {
+    if (typeof value === "string" && value.length > longestText)
+      line[key] = `${value.slice(0, longestText)}…`;
+  }
+  return line;
 }
 
 function ending(hash: string): string {

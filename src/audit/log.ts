@@ -29,7 +29,7 @@ export interface AuditOptions {
 const batchLimit = 1_000;
 
 /** Between two batches, so that entries gather while many come; the first after a silence is written at once; `ms` */
-const gatherMs = 10;
+const gatherMs = 25;
 
 /**
  * Opens the log in `dir`, or begins one. Throws `state_in_use` when another process writes it. What a crash cut off is taken away and

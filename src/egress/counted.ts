@@ -1,9 +1,17 @@
 /** Counts a body's bytes as they pass, no faster than they are taken. */
 import { Readable } from "node:stream";
+import { wholeLength } from "../exchange/index.ts";
 
 /** `count` may throw: the body breaks off with that then, here and where it came from. */
 export function countedReply(body: Readable, count: (bytes: number) => void): Readable {
-  return counted(body, count, () => void body.destroy());
+  const length = wholeLength(body);
+  if (length === null) return counted(body, count, () => void body.destroy());
+  try {
+    count(length);
+  } catch (error) {
+    body.destroy(error instanceof Error ? error : new Error(String(error)));
+  }
+  return body;
 }
 
 /** The same for what a caller sends. Whoever gives it up leaves the caller's connection as it is: it still gets its reply. */

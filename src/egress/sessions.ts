@@ -33,5 +33,9 @@ export function throughSessions(next: Forward): Forward {
 }
 
 function sessionsIn(headers: HeaderList): string[] {
-  return headers.filter(([name]) => name.replaceAll("_", "-") === header).map(([, value]) => value);
+  const ids: string[] = [];
+  for (const [name, value] of headers) {
+    if (name.length === header.length && name.replaceAll("_", "-") === header) ids.push(value);
+  }
+  return ids;
 }

@@ -1,13 +1,37 @@
 /** Bodies as streams. */
 import { Readable, type Writable } from "node:stream";
 
+/** A body that is here as a whole. */
+class WholeBody extends Readable {
+  readonly bytes: Uint8Array;
+
+  constructor(bytes: Uint8Array) {
+    super({ read: () => undefined });
+    this.bytes = bytes;
+    if (bytes.length > 0) this.push(bytes);
+    this.push(null);
+  }
+}
+
 /** A body of exactly these bytes. */
 export function bytesBody(bytes: Uint8Array): Readable {
-  const body = new Readable({ read: () => undefined });
-  if (bytes.length > 0) body.push(bytes);
-  body.push(null);
-  return body;
+  return new WholeBody(bytes);
 }
+
+/** How long a body is that is here as a whole and that nobody has begun to read; null for any other. */
+export function wholeLength(body: Readable): number | null {
+  return isFresh(body) ? body.bytes.length : null;
+}
+
+/** Reads such a body at once, which costs a fraction of passing it on as a stream; null for any other, which is left as it is. */
+export function takeWhole(body: Readable): Uint8Array | null {
+  if (!isFresh(body)) return null;
+  body.resume();
+  return body.bytes;
+}
+
+const isFresh = (body: Readable): body is WholeBody =>
+  body instanceof WholeBody && body.readableFlowing === null && !body.destroyed;
 
 export interface PumpOptions {
   /** Told of each chunk before it is written */

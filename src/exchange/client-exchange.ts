@@ -1,8 +1,9 @@
 /** One request on one connection, and the reply to it. */
 import { request as httpRequest, type Agent, type ClientRequest, type IncomingMessage } from "node:http";
+import type { Readable } from "node:stream";
 import { deferred } from "../async/index.ts";
 import { SallyportError, type ErrorCode } from "../errors.ts";
-import { pump } from "./body.ts";
+import { pump, takeWhole } from "./body.ts";
 import type { ClientLimits } from "./client.ts";
 import type { Lease } from "./connections.ts";
 import type { HttpRequest, HttpResponse } from "./contract.ts";
@@ -27,8 +28,7 @@ export class ClientExchange {
     this.#outgoing = this.#begin(request);
     this.#clock = setTimeout(() => this.#late(), deps.limits.responseHeaderMs);
     this.#listen();
-    if (request.body === null) this.#outgoing.end();
-    else void this.#upload(request.body);
+    this.#send(request.body);
     if (deps.signal.aborted) this.#abort();
     else deps.signal.addEventListener("abort", this.#abort, { once: true });
   }
@@ -72,7 +72,17 @@ export class ClientExchange {
     });
   }
 
-  async #upload(body: NonNullable<HttpRequest["body"]>): Promise<void> {
+  #send(body: HttpRequest["body"]): void {
+    if (body === null) {
+      this.#outgoing.end();
+      return;
+    }
+    const whole = takeWhole(body);
+    if (whole === null) void this.#upload(body);
+    else this.#outgoing.end(whole);
+  }
+
+  async #upload(body: Readable): Promise<void> {
     try {
       await pump(body, this.#outgoing, { onChunk: () => this.#clock.refresh() });
     } catch (cause) {

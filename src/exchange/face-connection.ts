@@ -3,7 +3,7 @@ import { STATUS_CODES, type IncomingMessage, type ServerResponse } from "node:ht
 import type { Duplex } from "node:stream";
 import { deferred } from "../async/index.ts";
 import { isError, SallyportError } from "../errors.ts";
-import { pump } from "./body.ts";
+import { pump, takeWhole } from "./body.ts";
 import type { HttpResponse } from "./contract.ts";
 import type { FaceDeps, FaceOptions } from "./face.ts";
 import { failureOf, failureResponse, type Failure } from "./failure.ts";
@@ -261,6 +261,11 @@ async function send(
   } catch (error) {
     response.body.destroy();
     throw error;
+  }
+  const whole = takeWhole(response.body);
+  if (whole !== null) {
+    reply.end(whole);
+    return;
   }
   // bytes that are here already go in one piece with the head, which waits for no others
   const flushing = setImmediate(() => reply.flushHeaders());

@@ -2,16 +2,16 @@
 import type { HeaderList } from "../../exchange/index.ts";
 
 export function valuesOf(headers: HeaderList, name: string): string[] {
-  return headers.flatMap(([key, value]) => (key === name ? [value.trim()] : []));
+  const values: string[] = [];
+  for (const [key, value] of headers) if (key === name) values.push(value.trim());
+  return values;
 }
 
 /** Each of `values` set once; a null takes the header away. */
 export function withHeaders(headers: HeaderList, values: Record<string, string | null>): HeaderList {
-  const kept = headers.filter(([name]) => !Object.hasOwn(values, name));
-  const set = Object.entries(values).flatMap(([name, value]) =>
-    value === null ? [] : [[name, value] as const],
-  );
-  return [...kept, ...set];
+  const changed = headers.filter(([name]) => !Object.hasOwn(values, name));
+  for (const [name, value] of Object.entries(values)) if (value !== null) changed.push([name, value]);
+  return changed;
 }
 
 export type BodyKind = "json" | "events" | "other";
