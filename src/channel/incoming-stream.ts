@@ -1,7 +1,6 @@
-import { Notifier } from "../async/index.ts";
 import { SallyportError } from "../errors.ts";
 import { limits, type Frame } from "../protocol/index.ts";
-import { ChunkQueue } from "./chunk-queue.ts";
+import { ChunkReader } from "./chunk-reader.ts";
 import type { IncomingStream } from "./contract.ts";
 import { ReceiveWindow } from "./credit.ts";
 
@@ -16,20 +15,16 @@ export interface IncomingPort {
 export class Incoming<Accept> implements IncomingStream<Accept> {
   readonly id: number;
   readonly meta: Accept;
-  readonly chunks: AsyncIterable<Uint8Array>;
+  readonly chunks = new ChunkReader();
   readonly #port: IncomingPort;
   readonly #window = new ReceiveWindow(limits.streamWindow);
-  readonly #queue = new ChunkQueue();
-  readonly #wake = new Notifier();
   #ended = false;
   #over = false;
-  #failure: SallyportError | undefined;
 
   constructor(port: IncomingPort, id: number, meta: Accept) {
     this.#port = port;
     this.id = id;
     this.meta = meta;
-    this.chunks = this.#read();
   }
 
   grant(bytes: number): void {
@@ -63,15 +58,14 @@ export class Incoming<Accept> implements IncomingStream<Accept> {
   received(bytes: Uint8Array): void {
     if (this.#ended) throw afterEnd(this.id);
     this.#window.receive(bytes.length);
-    this.#queue.push(bytes);
-    this.#wake.notify();
+    this.chunks.push(bytes);
   }
 
   /** The far end sent its last byte. */
   endReceived(): void {
     if (this.#ended) throw afterEnd(this.id);
     this.#ended = true;
-    this.#wake.notify();
+    this.chunks.end();
   }
 
   /** Nothing more will come. A reader of a stream that had ended still gets all of it. */
@@ -82,19 +76,7 @@ export class Incoming<Accept> implements IncomingStream<Accept> {
 
   #drop(reason: SallyportError): void {
     this.#over = true;
-    this.#failure = reason;
-    this.#queue.clear();
-    this.#wake.notify();
-  }
-
-  async *#read(): AsyncGenerator<Uint8Array, void, undefined> {
-    for (;;) {
-      const chunk = this.#queue.take();
-      if (chunk !== undefined) yield chunk;
-      else if (this.#failure !== undefined) throw this.#failure;
-      else if (this.#ended) return;
-      else await this.#wake.wait();
-    }
+    this.chunks.fail(reason);
   }
 }
 

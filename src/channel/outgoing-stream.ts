@@ -17,6 +17,7 @@ export interface OutgoingPort {
 }
 
 const noBytes = new Uint8Array(0);
+const admitted = Promise.resolve();
 
 interface PendingWrite {
   bytes: Uint8Array;
@@ -53,6 +54,12 @@ export class Outgoing implements OutgoingStream, FrameSource {
   }
 
   write(bytes: Uint8Array): Promise<void> {
+    if (this.#hasRoomFor(bytes.length)) {
+      this.#window.take(bytes.length);
+      this.#ready.push(bytes);
+      this.#port.wake(this);
+      return admitted;
+    }
     const write: PendingWrite = { bytes, admitted: 0, done: deferred<void>() };
     if (this.#failure !== undefined) write.done.reject(this.#failure);
     else if (this.#state !== "open") write.done.reject(misuse(`write on stream ${this.id} after its end`));
@@ -117,6 +124,12 @@ export class Outgoing implements OutgoingStream, FrameSource {
     this.#listeners.length = 0;
     for (const write of this.#writes.splice(0)) write.done.reject(reason);
     this.#finished.reject(reason);
+  }
+
+  /** Something can go at once, behind nothing that waits. */
+  #hasRoomFor(bytes: number): boolean {
+    const isFree = this.#state === "open" && this.#writes.length === 0;
+    return isFree && bytes > 0 && bytes <= this.#window.available;
   }
 
   /** Gives the window to the writes in their order. */
