@@ -121,7 +121,9 @@ export class ClientExchange {
 
   #broke(error: NodeJS.ErrnoException): void {
     if (error instanceof SallyportError) {
-      this.#response.reject(error);
+      // what the connection itself knows of its end says nothing about the request that was on it
+      const details = { layer: this.#deps.limits.layer, ...error.details, sent: true };
+      this.#response.reject(new SallyportError(error.code, error.message, { details, cause: error }));
       return;
     }
     const isParser = error.code?.startsWith("HPE_") === true;
