@@ -54,7 +54,8 @@ export class Child implements AsyncDisposable {
     const pid = child.pid ?? 0;
     this.#note("started", pid);
     this.#ended = once(child, "exit").then(() => {
-      this.#note("ended", pid);
+      const { name } = this;
+      this.#recorder.note({ type: "process", what: "ended", name, pid, order: child.signalCode === null });
       if (this.#child === child) this.#child = undefined;
     });
     const lines = createInterface({ input: child.stdout ?? process.stdin });
@@ -108,7 +109,7 @@ export class Child implements AsyncDisposable {
     process.off("exit", this.#atExit);
   }
 
-  #note(what: "started" | "ended" | "frozen" | "thawed", pid: number): void {
+  #note(what: "started" | "frozen" | "thawed", pid: number): void {
     this.#recorder.note({ type: "process", what, name: this.name, pid });
   }
 }

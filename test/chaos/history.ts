@@ -33,7 +33,14 @@ export type Entry = { at: number; wall: number } & (
       exact: boolean;
     }
   | { type: "fault"; phase: "begin" | "end"; name: string; target: string }
-  | { type: "process"; what: "started" | "ended" | "frozen" | "thawed"; name: string; pid: number }
+  /** `ended` in `order`: by itself, when it was asked to */
+  | {
+      type: "process";
+      what: "started" | "ended" | "frozen" | "thawed";
+      name: string;
+      pid: number;
+      order?: boolean;
+    }
   /** a worker process was offered a lease; really started or ended a command; made or removed a sandbox */
   | { type: "offered" | "start" | "end"; job: string; attempt: number; epoch: number; pid: number }
   | { type: "made" | "removed"; job: string; sandbox: string; pid: number }

@@ -1,5 +1,7 @@
-/** `npm run chaos -- [--minutes N] [--seed S] [--hubs N] [--workers N] [--json]`: jobs, faults, and what the history says of them. */
+/** `npm run chaos -- [--minutes N] [--seed S] [--hubs N] [--workers N] [--faults A,B] [--weakened] [--json]`: jobs, faults, and what the history says of them. */
 import { parseArgs } from "node:util";
+import { faultNames, type FaultName } from "./plan.ts";
+import { runWeakened, weakenings } from "./weakened.ts";
 import { runChaos } from "./run.ts";
 import { summarize, summaryText } from "./report.ts";
 
@@ -11,6 +13,9 @@ const { values } = parseArgs({
     workers: { type: "string", default: "3" },
     "jobs-per-second": { type: "string", default: "5" },
     "faults-per-second": { type: "string", default: "0.5" },
+    faults: { type: "string", default: faultNames.join() },
+    "quiet-seconds": { type: "string", default: "60" },
+    weakened: { type: "boolean", default: false },
     json: { type: "boolean", default: false },
   },
 });
@@ -20,6 +25,7 @@ console.error(`seed ${seed}`);
 const stopped = new AbortController();
 process.once("SIGINT", () => stopped.abort(new Error("interrupted")));
 process.once("SIGTERM", () => stopped.abort(new Error("terminated")));
+if (values.weakened) process.exit(await runAllWeakened());
 const { history, violations } = await runChaos({
   seed,
   runMs: Number(values.minutes) * 60_000,
@@ -28,10 +34,32 @@ const { history, violations } = await runChaos({
   slots: 8,
   jobsPerSecond: Number(values["jobs-per-second"]),
   faultsPerSecond: Number(values["faults-per-second"]),
-  quietMs: 60_000,
+  faults: values.faults.split(",").map(faultNamed),
+  quietMs: Number(values["quiet-seconds"]) * 1_000,
   progress: (line) => console.error(line),
   signal: stopped.signal,
 });
 const summary = summarize(history, violations);
 console.log(values.json ? JSON.stringify(summary) : summaryText(summary));
 process.exitCode = violations.length === 0 ? 0 : 1;
+
+/** Every weakened build in turn: the exit code says whether each was found out. */
+async function runAllWeakened(): Promise<number> {
+  let missed = 0;
+  for (const weakening of weakenings) {
+    const { found, runs } = await runWeakened(weakening, { seed, seconds: 10, signal: stopped.signal });
+    const red = found.includes(weakening.breaks);
+    if (!red) missed += 1;
+    const verdict = red ? "found" : "MISSED";
+    console.log(
+      `${verdict.padEnd(7)} ${weakening.breaks}  ${weakening.name} (${runs} runs, ${found.join()})`,
+    );
+  }
+  return missed === 0 ? 0 : 1;
+}
+
+function faultNamed(name: string): FaultName {
+  const known = faultNames.find((fault) => fault === name);
+  if (known === undefined) throw new Error(`no fault ${name}: ${faultNames.join(", ")}`);
+  return known;
+}

@@ -103,7 +103,11 @@ test("a session stays with the connector that began it; sessions are shared out;
     ledgers.map((ledger) => ledger.filter((label) => label.startsWith(`${at}:`)).length),
   );
   for (const [at, owned] of owners.entries())
-    assert.deepEqual(owned.toSorted((a, b) => a - b), [0, 5], `client ${at} met one server only: ${owned.join()}`);
+    assert.deepEqual(
+      owned.toSorted((a, b) => a - b),
+      [0, 5],
+      `client ${at} met one server only: ${owned.join()}`,
+    );
   assert.ok(
     ledgers.every((ledger) => ledger.length > 0),
     "both connectors were given sessions",

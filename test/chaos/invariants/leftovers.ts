@@ -9,10 +9,14 @@ export function leftovers(subject: Case): Violation[] {
   return [...outside, ...sandboxes(subject), ...endless(subject)];
 }
 
-/** A sandbox is gone when it was removed, or with the process that was its engine. */
+/** A sandbox is gone when it was removed, or with the process that was its engine; but one that ends in order removes its own first. */
 function sandboxes(subject: Case): Violation[] {
   const gone = new Set(subject.of("removed").map(({ pid, sandbox }) => `${pid} ${sandbox}`));
-  const dead = new Set(subject.of("process").flatMap(({ what, pid }) => (what === "ended" ? [pid] : [])));
+  const dead = new Set(
+    subject
+      .of("process")
+      .flatMap(({ what, pid, order = false }) => (what === "ended" && !order ? [pid] : [])),
+  );
   return subject
     .of("made")
     .filter(({ pid, sandbox }) => !gone.has(`${pid} ${sandbox}`) && !dead.has(pid))
