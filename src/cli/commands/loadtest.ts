@@ -1,4 +1,4 @@
-import { bind, examples, withHub, type Register } from "../command.ts";
+import { bind, examples, repeated, withHub, type Register } from "../command.ts";
 import type { Context } from "../context.ts";
 import { exitCodes, signalExit } from "../exit-codes.ts";
 import type { LoadtestFlags } from "../loadtest/plan.ts";
@@ -27,12 +27,14 @@ export const registerLoadtest: Register = (parent, dispatch) => {
     .option("-c, --code <code>", "code each job runs; by default a line of arithmetic")
     .option("--language <language>", "python, node or shell; by default the first that the profile has")
     .option("--timeout <duration>", "wall-clock limit of each job")
+    .addOption(repeated("--mcp <host[=tool,…]>", "MCP server each job's code may call"))
     .option("--html <file>", "write one self-contained page with charts");
   withHub(command).option("--json", "print everything measured as the last line of stdout; errors as JSON");
   examples(
     command,
     "sallyport loadtest --profile fanout --concurrency 200 --total 1000 --html report.html",
     "sallyport loadtest --profile python --rate 20 --duration 1m -c 'import numpy; print(numpy.pi)'",
+    'sallyport loadtest --profile python --mcp docs=search_docs -c "$(cat call-a-tool.py)"',
     "sallyport loadtest --profile shell --total 50 --json -- sh -c 'head -c 1000000 /dev/zero'",
   ).addHelpText("after", modesHelp);
   bind<LoadtestFlags>(command, dispatch, loadtest);

@@ -4,6 +4,7 @@ import { durationFlag, findHub } from "../../config/index.ts";
 import { createHubTarget, openFilesLimit, runLoadtest, type Report } from "../../loadtest/index.ts";
 import { issuesToError, jobResultSchema } from "../../protocol/index.ts";
 import type { Context } from "../context.ts";
+import { parseGrant } from "../run/plan.ts";
 import {
   checkPage,
   checkProfile,
@@ -27,10 +28,11 @@ export async function measure(context: Context, flags: LoadtestFlags): Promise<M
   const load = planLoad(flags, openFilesLimit());
   const work = planWork(flags, context.tail);
   if (flags.timeout !== undefined) durationFlag(flags.timeout, "--timeout");
+  const mcp = (flags.mcp ?? []).map(parseGrant);
   const page = flags.html === undefined ? undefined : await checkPage(flags.html, context.cwd);
   const client = await context.client(flags);
   const access = findHub(flags, await context.environment(), context.cwd);
-  const job = await planJob(client, flags, work);
+  const job = { ...(await planJob(client, flags, work)), ...(mcp.length > 0 && { mcp }) };
   using target = createHubTarget(
     { parser: () => new SseParser(), readEnd, cancel: (id) => client.jobs.cancel(id) },
     { ...access, job },

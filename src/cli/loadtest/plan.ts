@@ -17,6 +17,7 @@ export interface LoadtestFlags extends HubFlags {
   language?: string;
   code?: string;
   timeout?: string;
+  mcp?: string[];
   html?: string;
 }
 

@@ -37,6 +37,7 @@ const wrong: [string, string[], RegExp][] = [
   ["a duration without a unit", ["--duration", "10"], /--duration/],
   ["more arrivals than can be kept", ["--rate", "1000", "--duration", "1h"], /--duration/],
   ["a timeout without a unit", ["--timeout", "10"], /--timeout/],
+  ["an MCP server without a name", ["--mcp", "=search_docs"], /--mcp/],
   ["code and a command", ["-c", "1", "--", "true"], /more than one thing/],
   ["an empty command", ["--"], /no command behind --/],
   ["a language for a command", ["--language", "python", "--", "true"], /--language/],
