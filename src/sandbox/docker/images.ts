@@ -36,8 +36,6 @@ interface Plan {
 }
 
 const repository = "sallyport-prepared";
-/** A prepared image younger than this may belong to a worker that is just starting beside this one, `s` */
-const settledSeconds = 3_600;
 const labels = {
   /** Id of the image that was built on */
   base: "dev.sallyport.base",
@@ -50,6 +48,10 @@ const labels = {
 export class Images {
   readonly #engine: Engine;
   readonly #guestPath: string;
+  /** wall clock `ms` */
+  readonly #since = Date.now();
+  /** Ids of the images this object has built */
+  readonly #made = new Set<string>();
   readonly #prepared = new Map<string, string>();
   readonly #building = new Map<string, Promise<string>>();
   /** Tags this object has built: only the first build of one replaces what others made before */
@@ -119,6 +121,7 @@ export class Images {
     if (found !== undefined) return found.Id;
     await this.#build(plan);
     const { Id } = await engineCall({ operation: "image", subject: tag }, image.inspect());
+    this.#made.add(Id);
     // whoever needs the older one builds it again, and must not remove this one in turn
     if (!this.#built.has(tag)) await this.#removeOlder(plan, Id);
     this.#built.add(tag);
@@ -150,11 +153,16 @@ export class Images {
     const found = await this.#engine.docker.listImages({ filters: { label } }).catch(() => []);
     this.#prepared.set(keyOf(request), newest);
     const needed = new Set(this.#prepared.values());
-    const settled = Date.now() / 1_000 - settledSeconds;
-    const old = found.filter(({ Id, Created }) => !needed.has(Id) && Created < settled);
+    const old = found.filter(({ Id }) => !needed.has(Id));
     await Promise.all(
-      old.map(({ Id, Labels }) => this.#remove(Id, Labels[labels.base]).catch(() => undefined)),
+      old.map(({ Id, Labels }) => this.#removeIfOlder(Id, Labels[labels.base]).catch(() => undefined)),
     );
+  }
+
+  /** One of others that is younger than this object may be what a worker that starts beside this one has just made for itself. */
+  async #removeIfOlder(image: string, base: string | undefined): Promise<void> {
+    const { Created } = await this.#engine.docker.getImage(image).inspect();
+    if (this.#made.has(image) || Date.parse(Created) < this.#since) await this.#remove(image, base);
   }
 
   /** The engine keeps one image per line of the recipe: those between `image` and its base are ours too. */
