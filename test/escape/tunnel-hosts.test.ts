@@ -36,6 +36,8 @@ interface Said {
 interface Line {
   port: number;
   text: string;
+  /** the server name that TLS asks for */
+  tls?: string;
 }
 
 describe("tunnel hosts", { skip }, () => {
@@ -102,6 +104,40 @@ describe("tunnel hosts", { skip }, () => {
     const passed = said.flatMap(({ status }, at) => (status < 300 && status > 0 ? [lines[at]?.text] : []));
     assert.deepEqual(passed, []);
     assert.equal(rig.local.seen.length, seen);
+  });
+
+  test("TLS: only the granted server name is served, and behind it only the same host", async () => {
+    const seen = rig.local.seen.length;
+    const over = (name: string, text: string): Line => ({ port: 443, tls: name, text });
+    const names = [
+      full("wiki"),
+      "evil.test",
+      `x.${granted}`,
+      `${granted}.evil.test`,
+      "localhost",
+      "127.0.0.1",
+      "",
+    ];
+    const preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+    const [own, ...others] = await say([
+      over(granted, plain(granted).text),
+      over(granted, plain(full("wiki")).text),
+      over(granted, plain("evil.test").text),
+      over(granted, preface),
+      ...names.map((name) => over(name, plain(name).text)),
+      ...names.map((name) => over(name, plain(granted).text)),
+    ]);
+    assert.equal(own?.status, 200, "control");
+    assert.deepEqual(
+      others.map(({ status }) => status).filter((status) => status > 0 && status < 400),
+      [],
+    );
+    assert.deepEqual(
+      others.slice(0, 2).map(({ status }) => status),
+      [421, 421],
+    );
+    assert.deepEqual([...new Set(rig.local.seen.map(({ host }) => host))], [granted]);
+    assert.deepEqual([rig.local.seen.length, rig.remote.seen.length], [seen + 1, 0]);
   });
 
   test("two hosts, smuggled requests, other protocols: none is forwarded", async () => {
