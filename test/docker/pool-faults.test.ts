@@ -85,10 +85,9 @@ async function recovered(it: Pooled, engine: OwnEngine, createsBefore: number): 
   assert.ok(it.logged(notMade) <= 3, "said once for each time it began");
   await eventually(async () => it.waiting() === warm, 60_000);
   assert.equal(it.logged(madeAgain) > 0, it.logged(notMade) > 0);
-  await eventually(async () => {
-    const there = await engine.containers();
-    return there.length === warm && there.every((line) => line.endsWith(" running"));
-  }, 60_000);
+  // each that waits has answered; the state is not asked for, as the engine lists one whose start it could not write to its full
+  // disk as `created` for good
+  await eventually(async () => (await engine.containers()).length === warm, 60_000);
   await takeOne(it);
 }
 
