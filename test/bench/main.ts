@@ -8,6 +8,7 @@ import { fanout } from "./fanout.ts";
 import { guest } from "./guest.ts";
 import { postgres } from "./postgres.ts";
 import { print, type Bench, type Figure } from "./report.ts";
+import { scale } from "./scale.ts";
 import { stream } from "./stream.ts";
 import { sustained } from "./sustained.ts";
 import { tunnel } from "./tunnel.ts";
@@ -15,7 +16,18 @@ import { trace } from "./trace/trace.ts";
 import { warm } from "./warm.ts";
 
 /** In the order they run. A further one is a file that exports a `Bench`, and its place in this list. */
-const benches: readonly Bench[] = [warm, cold, sustained, stream, fanout, guest, durable, postgres, tunnel];
+const benches: readonly Bench[] = [
+  warm,
+  cold,
+  sustained,
+  stream,
+  fanout,
+  guest,
+  durable,
+  postgres,
+  tunnel,
+  scale,
+];
 
 const usage = `usage: npm run bench [-- [--only NAME]… [--json FILE] | --trace]
   --only NAME   measure this one only: ${benches.map(({ name }) => name).join(", ")}

@@ -4,22 +4,14 @@ import { join } from "node:path";
 import { dialChannel, workerDialect } from "../../src/channel/index.ts";
 import { keepBuffersShortLived } from "../../src/heap.ts";
 import { createLog } from "../../src/log.ts";
-import { createFakeDriver, parseProfile } from "../../src/sandbox/index.ts";
+import { createFakeDriver } from "../../src/sandbox/index.ts";
 import { createWorker } from "../../src/worker/index.ts";
+import { noopProfile } from "./noop-profile.ts";
 
 keepBuffersShortLived();
 const [url = "", tokenFile = "", stateDir = ""] = process.argv.slice(2);
 const log = createLog({ level: "warn" });
-const profile = parseProfile(
-  {
-    name: "noop",
-    shape: "fanout",
-    image: "none",
-    resources: { cpus: 0.05, memory: "16MiB", pids: 8, workspace: "64KiB", tmp: "64KiB" },
-    limits: { wallClock: "60s", output: "1MiB", artifacts: "1MiB" },
-  },
-  "noop.json",
-);
+const profile = noopProfile();
 const worker = createWorker(
   {
     driver: createFakeDriver(),
