@@ -59,8 +59,8 @@ export class Lease {
   }
 
   /**
-   * Resolves once the hub has the acceptance on disk. An offer that was answered late may be somebody else's by then, so no command
-   * is started before.
+   * Resolves once the hub said that it heard the acceptance. An offer that was answered late may be somebody else's by then, so no
+   * command is started before.
    */
   get confirmed(): Promise<void> {
     return this.#confirmed.promise;

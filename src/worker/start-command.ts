@@ -23,7 +23,7 @@ export interface CommandStart {
 /** bytes of a program that an interpreter is handed and writes into its empty workspace itself */
 const handedBytes = 64 * 2 ** 10;
 
-/** Makes everything ready while the acceptance is on its way to disk. Throws what the inputs, the guest and the signal throw. */
+/** Makes everything ready while the acceptance is on its way to the hub. Throws what the inputs, the guest and the signal throw. */
 export async function startCommand(
   held: HeldSandbox,
   { lease, program, text, checkHeld, asking }: CommandStart,

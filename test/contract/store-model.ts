@@ -257,7 +257,10 @@ export class Model {
   }
 
   #settle(session: string): { jobId: string; requeued: boolean }[] {
-    return this.jobsOf(session).map((job) => ({ jobId: job.id, requeued: this.#takeBack(job) }));
+    return this.jobsOf(session).map((job) => {
+      if (job.state === "offered") this.#accept(job);
+      return { jobId: job.id, requeued: this.#takeBack(job) };
+    });
   }
 
   #takeBack(job: ModelJob): boolean {

@@ -49,6 +49,20 @@ test("an offer nobody answers goes to another worker and costs no attempt; the d
   assert.equal(deaf.of("lease.cancel")[0]?.reason, "superseded");
 });
 
+test("an offer whose worker goes before it answers is made to another at once and costs no attempt", async () => {
+  await using hub = await TestHub.start({ intervals: { offerMs: 60_000, leaseMs: 600_000 } });
+  const deaf = await workerOf(hub, { workerId: "a-deaf", offers: "silent" });
+  const job = await hub.submit();
+  await eventually(() => deaf.of("offer").length === 1);
+  await using _good = await workerOf(hub, { workerId: "b-good" });
+  await deaf[Symbol.asyncDispose]();
+  const ended = await hub.wait(job.id);
+  assert.deepEqual(
+    ended.attempts.map(({ attempt, workerId }) => [attempt, workerId]),
+    [[1, "b-good"]],
+  );
+});
+
 test("an acceptance that comes after the offer was taken back is superseded", async () => {
   await using hub = await TestHub.start({ intervals: { offerMs: 50, suspectMs: 60_000 } });
   await using late = await workerOf(hub, { offers: "silent" });

@@ -135,7 +135,7 @@ test("a cancel before the start prevents it", async () => {
   assert.deepEqual([job.started.length, outcome.logEnd, outcome.output.stdoutBytes], [0, 0, 0]);
 });
 
-test("no command starts before the hub has its acceptance on disk, whatever is ready by then", async () => {
+test("no command starts before the hub has heard its acceptance, whatever is ready by then", async () => {
   await using rig = await startRig();
   rig.hub.hooks.confirmsLeases = false;
   const job = rig.hub.offer({ spec: run("true") });

@@ -3,6 +3,7 @@ import { SallyportError } from "../../errors.ts";
 import type { WorkerMessage } from "../../protocol/index.ts";
 import { requireScope } from "../auth/gate.ts";
 import type { Identity } from "../auth/keys.ts";
+import { takeBack } from "../dispatch/offer.ts";
 import { ConnectorServer } from "../tunnel/connector-server.ts";
 import { isReply, isTunnel } from "../tunnel/offerer.ts";
 import { relay } from "../tunnel/relay.ts";
@@ -155,19 +156,25 @@ function join(context: HubContext, connection: WorkerConnection): void {
   context.wake.because("worker ready");
 }
 
-/** What the worker holds stays its own until the lease is over; only one that drained gives its session back. */
+/**
+ * What the worker holds stays its own until the lease is over; only one that drained gives its session back. Whose acceptance was
+ * never heard nothing ran of, so such an offer goes to somebody else at once.
+ */
 async function leave(
   context: HubContext,
   connection: WorkerConnection,
   reason: SallyportError,
 ): Promise<void> {
   const drained = connection.phase === "draining" && connection.held.size === 0;
-  connection.closed(reason);
+  const unanswered = connection.closed(reason);
   context.tunnel.leave(connection.offerer);
   const current = context.registry.get(connection.workerId) === connection;
   context.registry.remove(connection);
   connection.log.info({ code: reason.code, reason: reason.message, drained }, "worker disconnected");
-  if (drained && current) await context.store.leases.closeSession(connection.sessionId, Date.now());
+  await Promise.all([
+    ...unanswered.map((claim) => takeBack(context, claim, "worker_left")),
+    drained && current ? context.store.leases.closeSession(connection.sessionId, Date.now()) : undefined,
+  ]);
 }
 
 /** The table gives each message its own handler; the compiler cannot see that both come from the same `type`. */

@@ -192,11 +192,13 @@ export class WorkerConnection {
     return true;
   }
 
-  /** The channel is over: nothing is offered or fed through it any more. */
-  closed(reason: SallyportError): void {
+  /** The channel is over: nothing is offered or fed through it any more. Returns what it was offered and had not answered. */
+  closed(reason: SallyportError): Claim[] {
     this.enter("closed");
-    for (const { timer } of this.offers.values()) clearTimeout(timer);
+    const unanswered = [...this.offers.values()];
+    for (const { timer } of unanswered) clearTimeout(timer);
     this.offers.clear();
     for (const job of this.held.values()) job.end(reason);
+    return unanswered.map(({ claim }) => claim);
   }
 }

@@ -37,7 +37,8 @@ async function onSilence(context: HubContext, connection: WorkerConnection, clai
   await takeBack(context, claim, "unanswered");
 }
 
-async function takeBack(context: HubContext, claim: Claim, outcome: string): Promise<void> {
+/** An offer whose acceptance was not heard goes back to its place in the queue. */
+export async function takeBack(context: HubContext, claim: Claim, outcome: string): Promise<void> {
   context.metrics.offers.inc({ outcome });
   await context.store.leases.release(claim.lease);
   context.live.touch(claim.jobId);

@@ -143,10 +143,37 @@ export function sessionsLaws({ engine, promise, acrossLives }: Laws): void {
       assert.deepEqual(await store.leases.expire(19_999), []);
       assert.deepEqual(await store.leases.expire(20_000), [
         { jobId: "j1", requeued: false },
-        { jobId: "j2", requeued: true },
+        { jobId: "j2", requeued: false },
       ]);
       assert.deepEqual(await store.leases.expire(20_000), []);
       assert.equal(await store.leases.renew(id, 30_000), null);
+    });
+
+    promise(
+      "what was offered to a worker that never came back may have started: it spends an attempt",
+      async (store) => {
+        const { id } = await openSession(store, { leaseUntil: 10_000 });
+        await store.jobs.submit(newJob("j1"));
+        await store.jobs.submit(newJob("j2", { spec: { maxAttempts: 2 } }));
+        const claims = [await claimOne(store, id), await claimOne(store, id)];
+        await store.leases.expire(10_000);
+        const lost = (await store.jobs.get("j1"))?.result;
+        assert.deepEqual([lost?.state, lost?.reason, lost?.attempt], ["lost", "worker_lost", 1]);
+        const again = await store.jobs.get("j2");
+        assert.deepEqual(
+          [again?.state, again?.attempts.map(({ reason }) => reason)],
+          ["queued", ["worker_lost"]],
+        );
+        for (const { lease } of claims) assert.equal(await store.leases.accept(lease, 11_000), "superseded");
+      },
+    );
+
+    promise("what was offered to a worker that was started anew may have started, too", async (store) => {
+      const { id } = await openSession(store);
+      await store.jobs.submit(newJob("j1"));
+      await claimOne(store, id);
+      await openSession(store, { bootId: "another boot" });
+      assert.equal((await store.jobs.get("j1"))?.result?.reason, "worker_lost");
     });
 
     promise("a worker that leaves with something in hand loses it", async (store) => {

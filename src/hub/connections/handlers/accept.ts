@@ -5,8 +5,8 @@ import { tellSuperseded } from "../superseded.ts";
 import type { Handler } from "./handler.ts";
 
 /**
- * The worker took an offer: it may start the command once that is on disk. When the offer was taken back meanwhile the worker is told
- * so, and nothing ran.
+ * The worker took an offer. It is told at once that it was heard in time, and may start the command: nobody else gets the job
+ * meanwhile, since only this connection takes the offer back, and a store left with an open offer by a hub that died counts it as accepted.
  */
 export const onAccept: Handler<"offer.accept"> = async (context, connection, message) => {
   const lease = refOf(message);
@@ -16,6 +16,7 @@ export const onAccept: Handler<"offer.accept"> = async (context, connection, mes
     return;
   }
   const job = connection.hold(pending.claim);
+  connection.channel.send({ type: "lease.confirmed", ...lease });
   context.metrics.offerAnswered("accepted", performance.now() - pending.sentAt);
   if (pending.claim.hasInputs) context.tasks.start("inputs", () => sendInputs(context, connection, job));
   const leasedAt = Date.now();
@@ -26,7 +27,6 @@ export const onAccept: Handler<"offer.accept"> = async (context, connection, mes
     tellSuperseded(context, connection, lease, message.type);
     return;
   }
-  connection.channel.send({ type: "lease.confirmed", ...lease });
   context.live.patch(job.jobId, leased);
 };
 

@@ -150,7 +150,6 @@ export function expire(now: number): RowCall<{ jobId: string; requeued: boolean 
     requeues: true,
     decide: (rows) => {
       const until = rows.clock.toDatabase(now);
-      const orphans = returnOrphans(rows);
       const lost = rows.workers().flatMap((worker) => {
         const { workerId, session, leaseUntil } = worker;
         if (session === null || leaseUntil === null || leaseUntil > until) return [];
@@ -159,7 +158,7 @@ export function expire(now: number): RowCall<{ jobId: string; requeued: boolean 
         rows.updateWorker(worker, { session: null, leaseUntil: null });
         return settled;
       });
-      return [...orphans, ...lost];
+      return [...lost, ...returnOrphans(rows)];
     },
   };
 }

@@ -92,16 +92,22 @@ export function settle(rows: Rows, job: OpenJob, { outcome, now, reported }: Att
   return false;
 }
 
-/** Settles everything a session was given; what it held is lost. Returns what became of each job. */
+/**
+ * Settles everything a session was given whose worker cannot be asked; what it held is lost. So is an offer that is still open: its
+ * acceptance may have been heard, and its command started, before that came to disk. Returns what became of each job.
+ */
 export function settleSession(
   rows: Rows,
   session: string,
   { now, why }: { now: number; why: string },
 ): { jobId: string; requeued: boolean }[] {
-  return rows.jobsOf(session).map((job) => ({ jobId: job.id, requeued: takeBack(rows, job, { now, why }) }));
+  return rows.jobsOf(session).map((job) => {
+    if (job.state === "offered") acceptOffer(rows, job, now);
+    return { jobId: job.id, requeued: takeBack(rows, job, { now, why }) };
+  });
 }
 
-/** Takes one job from a worker that is gone or does not know of it. Returns whether it is queued. */
+/** Takes one job from a worker that is gone or does not know of it; nothing ran of an offer. Returns whether it is queued. */
 export function takeBack(rows: Rows, job: OpenJob, { now, why }: { now: number; why: string }): boolean {
   if (job.state === "offered") {
     returnOffer(rows, job);

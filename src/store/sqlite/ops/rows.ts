@@ -72,22 +72,25 @@ export function refOf(job: JobRow): LeaseRef {
 }
 
 /** `offered` → `leased`: the attempt is spent. The job must be offered. */
-export function acceptOffer(db: Db, job: JobRow, now: number): void {
+export function acceptOffer(db: Db, job: JobRow, now: number): JobRow {
+  const attempts = job.attempts + 1;
+  const queuedMs = job.queued_ms + Math.max(0, now - job.queued_at);
   db.run(
-    `UPDATE jobs SET state = 'leased', attempts = attempts + 1, queued_ms = queued_ms + max(0, ? - queued_at)
-      WHERE seq = ?`,
-    now,
+    "UPDATE jobs SET state = 'leased', attempts = ?, queued_ms = ? WHERE seq = ?",
+    attempts,
+    queuedMs,
     job.seq,
   );
   db.run(
     `INSERT INTO attempts (job, attempt, epoch, worker_id, leased_at)
      SELECT ?, ?, ?, worker_id, ? FROM workers WHERE session = ?`,
     job.seq,
-    job.attempts + 1,
+    attempts,
     job.epoch,
     now,
     job.session,
   );
+  return { ...job, state: "leased", attempts, queued_ms: queuedMs };
 }
 
 /** `offered` → `queued`, where it stood: what ordered it has not changed. */
@@ -139,19 +142,22 @@ export function settle(db: Db, job: JobRow, ending: AttemptEnd): boolean {
   return false;
 }
 
-/** Settles everything a session was given; what it held is lost. Returns what became of each job. */
+/**
+ * Settles everything a session was given whose worker cannot be asked; what it held is lost. So is an offer that is still open: its
+ * acceptance may have been heard, and its command started, before that came to disk. Returns what became of each job.
+ */
 export function settleSession(
   db: Db,
   session: string,
   { now, why }: { now: number; why: string },
 ): { jobId: string; requeued: boolean }[] {
-  return jobsOfSession(db, session).map((job) => ({
-    jobId: job.id,
-    requeued: takeBack(db, job, { now, why }),
-  }));
+  return jobsOfSession(db, session).map((job) => {
+    const held = job.state === "offered" ? acceptOffer(db, job, now) : job;
+    return { jobId: job.id, requeued: takeBack(db, held, { now, why }) };
+  });
 }
 
-/** Takes one job from a worker that is gone or does not know of it. Returns whether it is queued. */
+/** Takes one job from a worker that is gone or does not know of it; nothing ran of an offer. Returns whether it is queued. */
 export function takeBack(db: Db, job: JobRow, { now, why }: { now: number; why: string }): boolean {
   if (job.state === "offered") {
     returnOffer(db, job);
