@@ -45,12 +45,13 @@ export class Child implements AsyncDisposable {
       process.execPath,
       ["--disable-warning=ExperimentalWarning", ...this.#program.args()],
       {
-        stdio: ["ignore", "pipe", log],
+        stdio: ["pipe", "pipe", log],
         env: { ...process.env, ...this.#program.env },
       },
     );
     closeSync(log);
     this.#child = child;
+    child.stdin?.on("error", () => undefined);
     const pid = child.pid ?? 0;
     this.#note("started", pid);
     this.#ended = once(child, "exit").then(() => {
@@ -102,6 +103,11 @@ export class Child implements AsyncDisposable {
     this.#frozen = false;
     this.#note("thawed", this.#child.pid ?? 0);
     this.#child.kill("SIGCONT");
+  }
+
+  /** Its wall clock is ahead of the machine's by so much from here on. A next life begins with the right time. */
+  setClock(aheadMs: number): void {
+    this.#child?.stdin?.write(`${aheadMs}\n`);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -1,21 +1,28 @@
 /** Hubs and workers as processes on temporary state, with a fault proxy on every way between them and to the clients. */
-import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { chmodSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { homedir, tmpdir } from "node:os";
 import { join } from "node:path";
+import { sleep } from "../../src/async/index.ts";
 import { createClient, type Client } from "../../src/client/index.ts";
 import { FaultProxy } from "../helpers/fault-proxy.ts";
+import { SmallDisk } from "../helpers/small-disk.ts";
 import { Child } from "./child.ts";
+import { Database, urlOver } from "./database.ts";
 import type { Bounds, Recorder } from "./history.ts";
 import type { HubSettings } from "./hub-process.ts";
 import { readLedger } from "./ledger.ts";
 import type { WorkerSettings } from "./worker-process.ts";
+
+export type StoreName = "sqlite" | "postgres";
 
 export interface ClusterOptions {
   hubs: number;
   workers: number;
   slots: number;
   createMs: number;
+  /** where hubs keep everything; several hubs need `postgres` */
+  store: StoreName;
   bounds: Bounds;
 }
 
@@ -24,22 +31,32 @@ interface HubNode {
   port: number;
   /** the clients' way to it */
   front: FaultProxy;
+  /** its own way to the database, where there is one */
+  toStore: FaultProxy | undefined;
 }
 
 interface WorkerNode {
   child: Child;
   stateDir: string;
+  /** what its state folder is on, where one could be mounted */
+  disk: SmallDisk | undefined;
   /** its way to each hub */
   links: FaultProxy[];
 }
 
 const here = import.meta.dirname;
 const stopMs = 20_000;
+/** how long a supervisor goes on starting what does not start, and how long it waits in between, `ms` */
+const reviveMs = 60_000;
+const reviveGapMs = 300;
 
 export class Cluster implements AsyncDisposable {
   readonly dir: string;
   readonly hubs: HubNode[] = [];
   readonly workers: WorkerNode[] = [];
+  database: Database | undefined;
+  /** what the store is on, where one could be mounted */
+  disk: SmallDisk | undefined;
   readonly #recorder: Recorder;
   readonly #options: ClusterOptions;
   readonly #stack = new AsyncDisposableStack();
@@ -48,12 +65,15 @@ export class Cluster implements AsyncDisposable {
     this.dir = dir;
     this.#recorder = recorder;
     this.#options = options;
+    // PostgreSQL runs under another account, and its folder is inside
+    chmodSync(dir, 0o711);
     writeFileSync(this.ledgerFile, "");
   }
 
   static async start(recorder: Recorder, options: ClusterOptions): Promise<Cluster> {
     const cluster = new Cluster(await mkdtemp(join(tmpdir(), "sallyport-chaos-")), recorder, options);
     try {
+      await cluster.#addStore();
       for (let at = 0; at < options.hubs; at += 1) await cluster.#addHub(at);
       const places = Array.from({ length: options.workers }, (_, at) => at);
       cluster.workers.push(...(await Promise.all(places.map((at) => cluster.#addWorker(at)))));
@@ -76,19 +96,29 @@ export class Cluster implements AsyncDisposable {
 
   /** Every process runs and every way is open again. */
   async heal(): Promise<void> {
-    for (const { child, front } of this.hubs) {
+    for (const disk of this.disks) disk.makeRoom();
+    await this.database?.boot();
+    for (const { child, front, toStore } of this.hubs) {
       front.heal();
+      toStore?.heal();
+      toStore?.cut("reset");
       child.thaw();
-      if (!child.running) await child.start();
+      child.setClock(0);
+      if (!child.running) await revive(child);
     }
     for (const { child, links } of this.workers) {
+      child.setClock(0);
       for (const link of links) {
         link.heal();
         link.cut("reset");
       }
       child.thaw();
-      if (!child.running) await child.start();
+      if (!child.running) await revive(child);
     }
+  }
+
+  get disks(): SmallDisk[] {
+    return [this.disk, ...this.workers.map(({ disk }) => disk)].filter((disk) => disk !== undefined);
   }
 
   /** Ends everything the way an operator would, and notes what is left behind. */
@@ -108,7 +138,25 @@ export class Cluster implements AsyncDisposable {
   }
 
   get #key(): string {
-    return readFileSync(join(this.dir, "hub", "admin.key"), "utf8").trim();
+    return readFileSync(join(this.#hubDir, "admin.key"), "utf8").trim();
+  }
+
+  /** On the disk of the store where that is a file */
+  get #hubDir(): string {
+    return join(this.dir, this.#options.store === "sqlite" ? "store/hub" : "hub");
+  }
+
+  async #addStore(): Promise<void> {
+    const dir = join(this.dir, "store");
+    this.disk = this.#mount(dir);
+    if (this.#options.store === "postgres")
+      this.database = this.#stack.use(await Database.start(this.#recorder, dir));
+  }
+
+  #mount(dir: string): SmallDisk | undefined {
+    const disk = SmallDisk.mount(dir);
+    if (disk !== undefined) this.#stack.use(disk);
+    return disk;
   }
 
   #left(what: string, where: string): void {
@@ -122,8 +170,11 @@ export class Cluster implements AsyncDisposable {
   async #addHub(at: number): Promise<void> {
     const { heartbeatMs, leaseMs, selfStopMs, offerMs, graceMs } = this.#options.bounds;
     const node = { port: 0 };
+    const way = await this.database?.way();
+    const toStore = way && this.#stack.use(way);
     const settings = (): HubSettings => ({
-      dir: join(this.dir, "hub"),
+      dir: this.#hubDir,
+      database: toStore === undefined ? null : urlOver(toStore),
       port: node.port,
       intervals: { heartbeatMs, suspectMs: 3 * heartbeatMs, leaseMs, selfStopMs, offerMs, graceMs },
       logLevel: "info",
@@ -132,19 +183,19 @@ export class Cluster implements AsyncDisposable {
     const { url } = await child.start();
     node.port = Number(new URL(url ?? "").port);
     const front = this.#stack.use(await FaultProxy.start(() => node.port));
-    this.hubs.push({ child, front, port: node.port });
+    this.hubs.push({ child, front, toStore, port: node.port });
   }
 
   async #addWorker(at: number): Promise<WorkerNode> {
     const stateDir = join(this.dir, `worker${at}`);
-    mkdirSync(stateDir);
+    const disk = this.#mount(stateDir);
     const links: FaultProxy[] = [];
     for (const { port } of this.hubs) links.push(this.#stack.use(await FaultProxy.start(() => port)));
     const urls = links.map(({ url }) => url);
     const { slots, createMs } = this.#options;
     const settings = (): WorkerSettings => ({
       urls: [...urls.slice(at % urls.length), ...urls.slice(0, at % urls.length)],
-      tokenFile: join(this.dir, "hub", "worker.token"),
+      tokenFile: join(this.#hubDir, "worker.token"),
       stateDir,
       ledger: this.ledgerFile,
       slots,
@@ -153,7 +204,7 @@ export class Cluster implements AsyncDisposable {
     });
     const child = this.#child(`worker${at}`, "worker-process.ts", settings);
     await child.start();
-    return { child, stateDir, links };
+    return { child, stateDir, disk, links };
   }
 
   #child(name: string, file: string, settings: () => object): Child {
@@ -168,6 +219,20 @@ export class Cluster implements AsyncDisposable {
         this.#recorder,
       ),
     );
+  }
+}
+
+/** Starts it again and again, as a supervisor does, until it runs: what it needs may be away. */
+export async function revive(child: Child): Promise<void> {
+  const until = performance.now() + reviveMs;
+  for (;;) {
+    try {
+      await child.start();
+      return;
+    } catch (error) {
+      if (performance.now() > until) throw error;
+      await sleep(reviveGapMs);
+    }
   }
 }
 

@@ -2,20 +2,26 @@
 import { createHub, openKeyRing } from "../../src/hub/index.ts";
 import { createLog } from "../../src/log.ts";
 import type { Intervals } from "../../src/protocol/index.ts";
-import { openSqliteStore } from "../../src/store/index.ts";
+import { openPostgresStore, openSqliteStore } from "../../src/store/index.ts";
+import { followWallClock } from "./clock.ts";
 
 export interface HubSettings {
-  /** folder of keys, and of the SQLite store */
+  /** folder of keys, and of the store where there is no database */
   dir: string;
+  /** its URL */
+  database: string | null;
   port: number;
   intervals: Partial<Intervals>;
   logLevel: string;
 }
 
-const { dir, port, intervals, logLevel } = JSON.parse(process.argv[2] ?? "") as HubSettings;
+const { dir, database, port, intervals, logLevel } = JSON.parse(process.argv[2] ?? "") as HubSettings;
+followWallClock();
 const log = createLog({ level: logLevel });
 const keys = await openKeyRing({ log }, { dir });
-await using store = await openSqliteStore({ log }, { dir });
+await using store = await (database === null
+  ? openSqliteStore({ log }, { dir })
+  : openPostgresStore({ log }, { url: database }));
 await using hub = await createHub({ store, log, keys }, { host: "127.0.0.1", port, intervals });
 const told = Promise.withResolvers<void>();
 process.once("SIGTERM", () => told.resolve());

@@ -1,15 +1,18 @@
 /** Does the planned faults, each for its time, and notes when each begins and ends. */
 import { sleep } from "../../src/async/index.ts";
 import type { FaultProxy } from "../helpers/fault-proxy.ts";
+import type { SmallDisk } from "../helpers/small-disk.ts";
 import type { Child } from "./child.ts";
-import type { Cluster } from "./cluster.ts";
+import { revive, type Cluster } from "./cluster.ts";
 import type { Recorder } from "./history.ts";
-import type { FaultName, FaultPlan } from "./plan.ts";
+import { kindOf, type FaultName, type FaultPlan } from "./plan.ts";
 
-type Undo = () => Promise<void> | void;
+type Undo = () => Promise<void> | void | undefined;
 
 const drainMs = 20_000;
 const slowBytesPerSecond = 4_000;
+/** further than any lease or deadline reaches */
+const clockMs = 3_600_000;
 
 /** Resolves once every fault is over and undone. A target has its faults one after another, later than planned where it must. */
 export async function runNemesis(
@@ -31,7 +34,7 @@ export async function runNemesis(
 }
 
 function targetOf({ name, target }: FaultPlan): string {
-  return `${name.startsWith("hub") || name === "front-cut" ? "hub" : "worker"}${target}`;
+  return `${kindOf(name)}${target}`;
 }
 
 async function inflict(
@@ -76,6 +79,29 @@ const faults: Record<FaultName, (cluster: Cluster, target: number) => Promise<Un
     cluster.hubs[at]?.front.cut("reset");
     return nothing;
   },
+  "hub-clock-ahead": (cluster, at) => setClock(hub(cluster, at), clockMs),
+  "hub-clock-behind": (cluster, at) => setClock(hub(cluster, at), -clockMs),
+  "worker-clock-ahead": (cluster, at) => setClock(worker(cluster, at), clockMs),
+  "worker-clock-behind": (cluster, at) => setClock(worker(cluster, at), -clockMs),
+  "spool-full": (cluster, at) => fill(cluster.workers[at]?.disk),
+  "disk-full": async (cluster) => {
+    const room = fill(cluster.disk);
+    return async () => {
+      await room();
+      await cluster.database?.boot();
+    };
+  },
+  "database-kill": async ({ database }) => {
+    await database?.kill();
+    return () => database?.boot();
+  },
+  "database-cut": async ({ database }) => {
+    await database?.cut();
+    return nothing;
+  },
+  "store-reset": onStoreWay((way) => way.cut("reset")),
+  "store-stall": onStoreWay((way) => way.stall("both"), end),
+  "store-partition": onStoreWay((way) => way.partition(), end),
 };
 
 function worker(cluster: Cluster, at: number): Child | undefined {
@@ -88,7 +114,17 @@ function hub(cluster: Cluster, at: number): Child | undefined {
 
 async function kill(child: Child | undefined): Promise<Undo> {
   await child?.kill();
-  return async () => void (await child?.start());
+  return () => child && revive(child);
+}
+
+function setClock(child: Child | undefined, aheadMs: number): Undo {
+  child?.setClock(aheadMs);
+  return () => child?.setClock(0);
+}
+
+function fill(disk: SmallDisk | undefined): Undo {
+  disk?.fill();
+  return () => disk?.makeRoom();
 }
 
 function freeze(child: Child | undefined): Undo {
@@ -98,12 +134,24 @@ function freeze(child: Child | undefined): Undo {
 
 async function drain(child: Child | undefined): Promise<Undo> {
   await child?.stop(drainMs);
-  return async () => void (await child?.start());
+  return () => child && revive(child);
 }
 
 function end(link: FaultProxy): void {
   link.heal();
   link.cut("reset");
+}
+
+function onStoreWay(
+  begin: (way: FaultProxy) => void,
+  undo: (way: FaultProxy) => void = () => undefined,
+): (cluster: Cluster, target: number) => Undo {
+  return (cluster, target) => {
+    const way = cluster.hubs[target]?.toStore;
+    if (way === undefined) return nothing;
+    begin(way);
+    return () => undo(way);
+  };
 }
 
 function onLinks(

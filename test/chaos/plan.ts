@@ -32,13 +32,44 @@ export const faultNames = [
   "link-slow",
   "link-duplicate",
   "front-cut",
+  "hub-clock-ahead",
+  "hub-clock-behind",
+  "worker-clock-ahead",
+  "worker-clock-behind",
+  "spool-full",
+  "disk-full",
+  "database-kill",
+  "database-cut",
+  "store-reset",
+  "store-stall",
+  "store-partition",
 ] as const;
 export type FaultName = (typeof faultNames)[number];
+
+/** What there is one or several of, each with one fault at a time */
+export type TargetKind = "hub" | "worker" | "disk" | "database";
+
+const kinds: readonly [prefix: string, kind: TargetKind][] = [
+  ["hub-", "hub"],
+  ["front-", "hub"],
+  ["store-", "hub"],
+  ["disk-", "disk"],
+  ["database-", "database"],
+];
+
+export function kindOf(name: FaultName): TargetKind {
+  return kinds.find(([prefix]) => name.startsWith(prefix))?.[1] ?? "worker";
+}
+
+/** Those that only a database shared by hubs can have */
+export function ofDatabase(name: FaultName): boolean {
+  return name.startsWith("database-") || name.startsWith("store-");
+}
 
 export interface FaultPlan {
   at: number;
   name: FaultName;
-  /** of a worker or a hub, counted from 0 */
+  /** number of the worker or hub, counted from 0 */
   target: number;
   /** how long it lasts, `ms` */
   ms: number;
@@ -53,6 +84,10 @@ export interface PlanOptions {
   jobsPerSecond: number;
   faultsPerSecond: number;
   faults?: readonly FaultName[];
+  /** faults that last go on for at least so long, `ms` */
+  leastFaultMs?: number;
+  /** how many of all jobs are long, and how long those run at most, `ms`; 0.15 and 5,000 by default */
+  long?: { share: number; ms: number };
 }
 
 export interface Plan {
@@ -64,24 +99,32 @@ export function makePlan(options: PlanOptions): Plan {
   return { clients: planClients(options), faults: planFaults(options) };
 }
 
-function planClients({ seed, runMs, jobsPerSecond }: PlanOptions): ClientPlan[] {
+const usualLong = { share: 0.15, ms: 5_000 };
+
+function planClients({ seed, runMs, jobsPerSecond, long = usualLong }: PlanOptions): ClientPlan[] {
   const random = new Random(seed);
   const clients: ClientPlan[] = [];
   for (let at = random.wait(jobsPerSecond); at < runMs; at += random.wait(jobsPerSecond)) {
-    clients.push(planClient(random, { at, key: `${seed}-${clients.length}` }));
+    clients.push(planClient(random, { at, key: `${seed}-${clients.length}`, long }));
   }
   return clients;
 }
 
-function planClient(random: Random, { at, key }: { at: number; key: string }): ClientPlan {
-  const long = random.chance(0.15);
+interface ClientPlace {
+  at: number;
+  key: string;
+  long: typeof usualLong;
+}
+
+function planClient(random: Random, { at, key, long }: ClientPlace): ClientPlan {
+  const isLong = random.chance(long.share);
   return {
     at,
     job: {
       key,
       seed: random.int(1, 2 ** 31),
       bytes: random.chance(0.2) ? random.int(0, 600_000) : random.int(0, 30_000),
-      ms: long ? random.int(1_000, 5_000) : random.int(0, 500),
+      ms: isLong ? random.int(long.ms / 5, long.ms) : random.int(0, 500),
       exitCode: random.chance(0.8) ? 0 : random.int(1, 100),
       maxAttempts: random.chance(0.5) ? 1 : random.int(2, 5),
     },
@@ -100,9 +143,10 @@ function planFaults(options: PlanOptions): FaultPlan[] {
   const plans: FaultPlan[] = [];
   for (let at = random.wait(faultsPerSecond); at < runMs; at += random.wait(faultsPerSecond)) {
     const name = random.pick(faults);
-    const kind = name.startsWith("hub") || name === "front-cut" ? "hub" : "worker";
-    const target = random.int(0, (kind === "hub" ? options.hubs : options.workers) - 1);
-    const ms = lengthOf(name, random);
+    const kind = kindOf(name);
+    const there = { hub: options.hubs, worker: options.workers, disk: 1, database: 1 }[kind];
+    const target = random.int(0, there - 1);
+    const ms = Math.max(lengthOf(name, random), options.leastFaultMs ?? 0);
     const from = Math.max(at, busyUntil.get(`${kind}${target}`) ?? 0);
     if (from >= runMs) continue;
     busyUntil.set(`${kind}${target}`, from + ms + 500);
@@ -111,8 +155,17 @@ function planFaults(options: PlanOptions): FaultPlan[] {
   return plans.sort((a, b) => a.at - b.at);
 }
 
+/** Those that are over as they happen */
+const atOnce: ReadonlySet<FaultName> = new Set([
+  "link-cut",
+  "link-reset",
+  "front-cut",
+  "database-cut",
+  "store-reset",
+]);
+
 function lengthOf(name: FaultName, random: Random): number {
-  if (name === "link-cut" || name === "link-reset" || name === "front-cut") return 0;
-  if (name === "hub-kill" || name === "worker-kill") return random.int(0, 1_000);
+  if (atOnce.has(name)) return 0;
+  if (name.endsWith("-kill")) return random.int(0, 1_000);
   return random.chance(0.3) ? random.int(3_000, 9_000) : random.int(200, 2_500);
 }

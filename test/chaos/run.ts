@@ -3,13 +3,14 @@ import { once } from "node:events";
 import { abortable, deadlineSignal, linkSignals } from "../../src/async/index.ts";
 import { check, type Violation } from "./checker.ts";
 import { Clients, streamed } from "./clients.ts";
-import { Cluster } from "./cluster.ts";
+import { Cluster, type StoreName } from "./cluster.ts";
 import { Recorder, type Bounds, type History } from "./history.ts";
 import { runNemesis } from "./nemesis.ts";
 import { makePlan, type PlanOptions } from "./plan.ts";
 
 export interface RunOptions extends PlanOptions {
   slots: number;
+  store: StoreName;
   /** how long after the last fault everything must be over, `ms` */
   quietMs: number;
   bounds?: Partial<Bounds>;
@@ -41,8 +42,15 @@ export async function runChaos(options: RunOptions): Promise<RunReport> {
   const recorder = new Recorder();
   const plan = makePlan(options);
   const stop = options.signal ?? new AbortController().signal;
-  const { hubs, workers, slots } = options;
-  await using cluster = await Cluster.start(recorder, { hubs, workers, slots, createMs, bounds });
+  const { hubs, workers, slots, store } = options;
+  await using cluster = await Cluster.start(recorder, {
+    hubs,
+    workers,
+    slots,
+    createMs,
+    store,
+    bounds,
+  });
   const over = new AbortController();
   const clients = new Clients({ cluster, recorder, commandOf: streamed }, over.signal);
   const served = clients.run(plan.clients);

@@ -14,6 +14,7 @@ for (const seed of [20_261, drawn]) {
       hubs: 1,
       workers: 2,
       slots: 6,
+      store: "sqlite",
       jobsPerSecond: 6,
       faultsPerSecond: 1.5,
       quietMs: 60_000,

@@ -5,6 +5,7 @@ import { dialChannel, workerDialect, type WorkerChannel } from "../../src/channe
 import { createLog } from "../../src/log.ts";
 import { parseProfile } from "../../src/sandbox/index.ts";
 import { createWorker, readWorkerIdentity } from "../../src/worker/index.ts";
+import { followWallClock } from "./clock.ts";
 import { Ledger } from "./ledger.ts";
 import { createWitnessDriver } from "./witness-driver.ts";
 
@@ -32,6 +33,7 @@ const profile = parseProfile(
 );
 
 const settings = JSON.parse(process.argv[2] ?? "") as WorkerSettings;
+followWallClock();
 const log = createLog({ level: settings.logLevel });
 const { workerId, bootId } = await readWorkerIdentity(settings.stateDir);
 using ledger = new Ledger(settings.ledger);

@@ -15,26 +15,29 @@ const openingBytes = 64 * 1024;
 /** between two pieces of a slow connection, `ms` */
 const paceMs = 50;
 
+/** A port on loopback, or the path of a UNIX socket */
+export type Target = number | string;
+
 /** Which way bytes silently stop: to the dialler, to the far end, or both */
 export type Stall = "down" | "up" | "both";
 
 export class FaultProxy implements AsyncDisposable {
   readonly #server: Server;
   readonly #pairs = new Set<Pair>();
-  readonly #target: () => number;
+  readonly #target: () => Target;
   readonly #ghosts = new Set<Socket>();
   #refusing = false;
   #bytesPerSecond: number | undefined;
   /** connections accepted so far */
   accepted = 0;
 
-  private constructor(target: () => number) {
+  private constructor(target: () => Target) {
     this.#target = target;
     this.#server = createServer((near) => this.#join(near));
   }
 
-  /** Listens on a free loopback port; connections go to the port `target` names at that moment. */
-  static async start(target: () => number): Promise<FaultProxy> {
+  /** Listens on a free loopback port; connections go where `target` says at that moment. */
+  static async start(target: () => Target): Promise<FaultProxy> {
     const proxy = new FaultProxy(target);
     proxy.#server.listen(0, "127.0.0.1");
     await once(proxy.#server, "listening");
@@ -76,7 +79,7 @@ export class FaultProxy implements AsyncDisposable {
   /** Connects once more for everybody that is connected and says again how each began, deaf to the answers, until `heal`. */
   duplicate(): void {
     for (const { opening } of this.#pairs) {
-      const ghost = connect(this.#target(), "127.0.0.1").on("error", () => undefined);
+      const ghost = this.#connect().on("error", () => undefined);
       this.#ghosts.add(ghost);
       ghost.resume().once("close", () => this.#ghosts.delete(ghost));
       for (const bytes of opening) ghost.write(bytes);
@@ -106,7 +109,7 @@ export class FaultProxy implements AsyncDisposable {
       near.resetAndDestroy();
       return;
     }
-    const far = connect(this.#target(), "127.0.0.1").on("error", ignored);
+    const far = this.#connect().on("error", ignored);
     const pair: Pair = { near, far, opening: [] };
     this.#pairs.add(pair);
     this.#carry(near, far);
@@ -121,6 +124,11 @@ export class FaultProxy implements AsyncDisposable {
       near.destroy();
       this.#pairs.delete(pair);
     });
+  }
+
+  #connect(): Socket {
+    const target = this.#target();
+    return typeof target === "string" ? connect(target) : connect(target, "127.0.0.1");
   }
 
   #carry(from: Socket, to: Socket): void {

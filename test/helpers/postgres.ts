@@ -22,7 +22,12 @@ export interface PostgresOptions {
   /** false by default: nothing is lost with a killed process, only with a machine */
   fsync?: boolean;
   settings?: readonly string[];
+  /** folder its own is made in; the system's temporary one by default */
+  parent?: string;
 }
+
+/** how long the start of a server may take with whatever has to be repaired first, `ms` */
+const bootMs = 60_000;
 
 /** PostgreSQL refuses to run as root. */
 interface Account {
@@ -50,7 +55,7 @@ export class PostgresServer implements AsyncDisposable {
       "deadlock_timeout=200ms",
       ...(options.settings ?? []),
     ];
-    this.dir = mkdtempSync(join(tmpdir(), "sallyport-pg-"));
+    this.dir = mkdtempSync(join(options.parent ?? tmpdir(), "sallyport-pg-"));
     if (this.#account !== undefined) chownSync(this.dir, this.#account.uid, this.#account.gid);
     process.on("exit", this.#onExit);
   }
@@ -76,8 +81,20 @@ export class PostgresServer implements AsyncDisposable {
     return join(this.dir, "data");
   }
 
-  /** Starts the server process; resolves once it takes connections. */
+  get running(): boolean {
+    return this.#process !== undefined && !isOver(this.#process);
+  }
+
+  /** Starts the server process; resolves once it takes connections. What a killed one left behind keeps it away for a moment. */
   async boot(): Promise<void> {
+    const until = performance.now() + bootMs;
+    while (!(await this.#boots())) {
+      if (performance.now() > until) throw new Error(`postgres does not start in ${this.dir}`);
+      await new Promise((resolve) => setTimeout(resolve, 100));
+    }
+  }
+
+  async #boots(): Promise<boolean> {
     const settings = [`unix_socket_directories=${this.dir}`, ...this.#settings].flatMap((one) => ["-c", one]);
     const child = spawn(join(this.#bin, "postgres"), ["-D", this.#data, ...settings], {
       ...this.#account,
@@ -86,17 +103,17 @@ export class PostgresServer implements AsyncDisposable {
     });
     this.#process = child;
     for (;;) {
-      if (child.exitCode !== null) throw new Error(`postgres ended with ${child.exitCode}`);
-      if (await this.#answers()) return;
+      if (isOver(child)) return false;
+      if (await this.#answers()) return true;
       await new Promise((resolve) => setTimeout(resolve, 20));
     }
   }
 
-  /** `SIGINT`: fast, `SIGQUIT`: as a crash. */
+  /** `SIGINT`: fast, `SIGQUIT`: as a crash, `SIGKILL`: its connections learn it by themselves. */
   async stop(signal: "SIGINT" | "SIGQUIT" | "SIGKILL" = "SIGQUIT"): Promise<void> {
     const child = this.#process;
     this.#process = undefined;
-    if (child === undefined || child.exitCode !== null || child.signalCode !== null) return;
+    if (child === undefined || isOver(child)) return;
     child.kill(signal);
     await once(child, "exit");
   }
@@ -189,6 +206,10 @@ export class PostgresHome implements StoreHome {
       `SET client_min_messages = warning; DROP SCHEMA IF EXISTS "${this.schema}" CASCADE`,
     );
   }
+}
+
+function isOver({ exitCode, signalCode }: ChildProcess): boolean {
+  return exitCode !== null || signalCode !== null;
 }
 
 function binaries(): string {

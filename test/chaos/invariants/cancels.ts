@@ -44,7 +44,9 @@ function endsLate(subject: Case, { job, at }: EntryOf<"cancel">): Violation[] {
   const first = subject.about(job, "final").find(({ view }) => view?.result);
   const finishedAt = first?.view?.result?.finishedAt;
   if (first === undefined || finishedAt === undefined) return [];
-  const endedAt = first.at - (first.wall - finishedAt);
+  // The hub's wall clock may have been wrong; the end was no later than the first time anybody saw it.
+  const seenAt = Math.min(...subject.about(job, "result").map(({ at: toldAt }) => toldAt));
+  const endedAt = Math.min(seenAt, first.at - (first.wall - finishedAt));
   const bound = leaseMs + graceMs + 5_000 + slackMs + hubsAway(subject, at, endedAt);
   if (endedAt <= at + bound) return [];
   return [
@@ -52,16 +54,29 @@ function endsLate(subject: Case, { job, at }: EntryOf<"cancel">): Violation[] {
   ];
 }
 
-/** `ms` of [from, to] in which some hub was down or stood still */
+/** `ms` of [from, to] in which some hub, or what it keeps everything in, was down, stood still, was full or out of reach */
 function hubsAway(subject: Case, from: number, to: number): number {
-  let [total, since] = [0, Number.NaN];
-  for (const { at, name, what } of subject.of("process")) {
-    if (!name.startsWith("hub")) continue;
-    if (what === "ended" || what === "frozen") since = at;
-    else if (!Number.isNaN(since)) {
-      total += Math.max(0, Math.min(at, to) - Math.max(since, from)) + subject.history.bounds.slackMs;
-      since = Number.NaN;
+  const since = new Map<string, number>();
+  let total = 0;
+  for (const { at, where, away } of absences(subject)) {
+    const began = since.get(where);
+    if (away) since.set(where, began ?? at);
+    else if (began !== undefined) {
+      total += Math.max(0, Math.min(at, to) - Math.max(began, from)) + subject.history.bounds.slackMs;
+      since.delete(where);
     }
   }
   return total;
+}
+
+function absences(subject: Case): { at: number; where: string; away: boolean }[] {
+  const processes = subject
+    .of("process")
+    .filter(({ name }) => name.startsWith("hub") || name === "database")
+    .map(({ at, name, what }) => ({ at, where: name, away: what === "ended" || what === "frozen" }));
+  const faults = subject
+    .of("fault")
+    .filter(({ name }) => name.startsWith("store-") || name === "disk-full")
+    .map(({ at, name, target, phase }) => ({ at, where: `${name} ${target}`, away: phase === "begin" }));
+  return [...processes, ...faults].sort((a, b) => a.at - b.at);
 }
