@@ -112,8 +112,8 @@ export interface JobStore {
   list(filter: JobFilter): Promise<JobPage>;
   inputs(id: string): Promise<Uint8Array | null>;
   /**
-   * A job nobody holds ends as `cancelled` at once (`ended: true`); for one that is held the wish is kept and `lease` names who
-   * to tell. A terminal job is left as it is.
+   * A job that waits ends as `cancelled` at once (`ended: true`); for one that is offered or held the wish is kept and `lease` names
+   * who to tell: its command may have been started. A terminal job is left as it is.
    */
   cancel(id: string, now: number): Promise<{ ended: boolean; lease: HeldBy | null; job: JobRecord } | null>;
   artifact(
@@ -167,7 +167,7 @@ export interface LeaseStore {
    * (start-time fair queueing), then age. State `offered`.
    */
   claim(request: { pool: string; sessionId: string; limit: number; now: number }): Promise<Claim[]>;
-  /** An offer that was refused or not answered: back to its old place in the queue. */
+  /** An offer that was refused or not answered: back to its old place in the queue, or over if it was cancelled meanwhile. */
   release(lease: LeaseRef): Promise<Fenced>;
   accept(lease: LeaseRef, now: number): Promise<Fenced>;
   started(lease: LeaseRef, at: number): Promise<Fenced>;

@@ -102,8 +102,9 @@ export class Model {
     if (job === undefined || job.epoch !== lease.epoch || job.attempts.length + 1 !== lease.attempt) {
       return "superseded";
     }
-    if (job.state === "offered") this.#requeue(job);
-    return job.state === "queued" ? "recorded" : "superseded";
+    if (job.state === "offered") this.#return(job);
+    else if (job.state !== "queued") return "superseded";
+    return "recorded";
   }
 
   accept(lease: LeaseRef): string {
@@ -143,11 +144,11 @@ export class Model {
   cancel(id: string): { ended: boolean; lease: LeaseRef | null } | null {
     const job = this.jobs.get(id);
     if (job === undefined) return null;
-    if (job.state === "queued" || job.state === "offered") {
+    if (job.state === "queued") {
       this.#terminal(job, "cancelled", null);
       return { ended: true, lease: null };
     }
-    if (!held.includes(job.state)) return { ended: false, lease: null };
+    if (!open.includes(job.state)) return { ended: false, lease: null };
     job.cancelRequested = true;
     return { ended: false, lease: this.ref(job) };
   }
@@ -266,8 +267,13 @@ export class Model {
   #takeBack(job: ModelJob): boolean {
     if (job.state !== "offered")
       return this.#end(job, { reason: "worker_lost", exitCode: null, error: null }, false);
-    this.#requeue(job);
-    return true;
+    return this.#return(job);
+  }
+
+  #return(job: ModelJob): boolean {
+    if (job.cancelRequested) this.#terminal(job, "cancelled", null);
+    else this.#requeue(job);
+    return !job.cancelRequested;
   }
 
   #end(

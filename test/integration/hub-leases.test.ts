@@ -10,6 +10,7 @@ import {
   type SimulatedJob,
   type SimulatedWorkerOptions,
 } from "../helpers/simulated-worker.ts";
+import { attemptOutcome } from "../helpers/store.ts";
 
 /** Lets leases end quickly */
 const brisk: Partial<Intervals> = { heartbeatMs: 50, leaseMs: 400, suspectMs: 300, selfStopMs: 300 };
@@ -73,6 +74,28 @@ test("an acceptance that comes after the offer was taken back is superseded", as
   late.send({ type: "offer.accept", lease: offer.lease, attempt: offer.attempt, epoch: offer.epoch });
   await eventually(() => late.of("lease.done").some((done) => done.outcome === "superseded"));
   assert.equal((await hub.wait(job.id, "10ms")).state, "queued");
+});
+
+test("a job cancelled while it is on offer is not told as over before its worker answered; who takes it is told to stop", async () => {
+  await using hub = await TestHub.start({ intervals: { offerMs: 60_000 } });
+  await using worker = await workerOf(hub, { offers: "silent" });
+  for (const takes of [true, false]) {
+    const { id } = await hub.submit();
+    const { lease, attempt, epoch } = await eventually(() =>
+      worker.of("offer").find((offer) => offer.lease === id),
+    );
+    const cancelled = await hub.call(`/v1/jobs/${id}/cancel`, { method: "POST" });
+    assert.deepEqual([cancelled.status, cancelled.json.state], [202, "queued"]);
+    const told = await eventually(() => worker.of("lease.cancel").find((order) => order.lease === id));
+    assert.deepEqual([told.attempt, told.epoch, told.reason], [attempt, epoch, "cancelled"]);
+    if (takes) {
+      worker.send({ type: "offer.accept", lease, attempt, epoch });
+      const outcome = attemptOutcome({ reason: "cancelled", exitCode: null });
+      worker.send({ type: "lease.exit", lease, attempt, epoch, outcome });
+    } else worker.send({ type: "offer.reject", lease, attempt, epoch, reason: "no_slot", detail: "" });
+    const ended = await hub.wait(id);
+    assert.deepEqual([ended.state, ended.result?.attempt], ["cancelled", takes ? 1 : 0]);
+  }
 });
 
 test("a rejected offer is made again, elsewhere or later", async () => {

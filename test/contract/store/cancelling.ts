@@ -7,26 +7,48 @@ import { assertSuperseded, type Laws } from "./laws.ts";
 
 export function cancellingLaws({ engine, promise }: Laws): void {
   describe(`store (${engine.name}): cancelling`, () => {
+    promise("a job that waits ends at once", async (store) => {
+      await store.jobs.submit(newJob("j1", { now: 1_000 }));
+      const cancelled = await store.jobs.cancel("j1", 1_400);
+      const result = cancelled?.job.result;
+      assert.deepEqual([cancelled?.ended, cancelled?.lease], [true, null]);
+      assert.deepEqual(
+        [result?.state, result?.reason, result?.attempt, result?.timings.queuedMs],
+        ["cancelled", "cancelled", 0, 400],
+      );
+      assert.deepEqual(jobResultSchema.parse(result), result);
+      assert.deepEqual(await store.leases.pools(), []);
+    });
+
     promise(
-      "a job nobody holds ends at once; a late acceptance of its offer is superseded",
+      "of a job on offer the command may have started: the wish is kept, and goes with the acceptance",
       async (store) => {
         const { id } = await openSession(store);
-        await store.jobs.submit(newJob("j1", { now: 1_000 }));
-        await store.jobs.submit(newJob("j2"));
+        await store.jobs.submit(newJob("j1"));
         const { lease } = await claimOne(store, id);
-        const offered = await store.jobs.cancel("j1", 1_400);
-        const queued = await store.jobs.cancel("j2", 1_400);
-        assert.deepEqual([offered?.ended, offered?.lease], [true, null]);
-        assert.deepEqual([queued?.ended, queued?.job.state], [true, "cancelled"]);
-        assert.deepEqual(
-          [offered?.job.result?.reason, offered?.job.result?.attempt, offered?.job.result?.timings.queuedMs],
-          ["cancelled", 0, 400],
-        );
-        assert.deepEqual(jobResultSchema.parse(offered?.job.result), offered?.job.result);
-        await assertSuperseded(store, lease);
-        assert.deepEqual(await store.leases.pools(), []);
+        const cancelled = await store.jobs.cancel("j1", 1_400);
+        assert.deepEqual([cancelled?.ended, cancelled?.job.result], [false, null]);
+        assert.deepEqual(cancelled?.lease, { lease, jobId: "j1", sessionId: id, workerId: "w1" });
+        assert.equal(await store.leases.accept(lease, 1_500), "recorded");
+        assert.deepEqual((await store.leases.renew(id, 200_000))?.cancelled, [lease]);
       },
     );
+
+    promise("an offer that comes back is over if it was cancelled meanwhile", async (store) => {
+      const { id } = await openSession(store);
+      await store.jobs.submit(newJob("j1"));
+      await store.jobs.submit(newJob("j2"));
+      const [refused, lost] = [await claimOne(store, id), await claimOne(store, id)];
+      for (const { jobId } of [refused, lost]) await store.jobs.cancel(jobId, 1_400);
+      assert.equal(await store.leases.release(refused.lease), "recorded");
+      await openSession(store, { held: [] });
+      for (const { jobId, lease } of [refused, lost]) {
+        const job = await store.jobs.get(jobId);
+        assert.deepEqual([job?.state, job?.result?.attempt, job?.attempts], ["cancelled", 0, []]);
+        await assertSuperseded(store, lease);
+      }
+      assert.deepEqual(await store.leases.pools(), []);
+    });
 
     promise(
       "for a job that is held the wish is kept, told with every renewal, and names who to tell",

@@ -1,7 +1,7 @@
 import type { HeldBy, JobRecord } from "../../contract.ts";
 import type { RowCall } from "../calls.ts";
 import type { OpenJob } from "../row-types.ts";
-import { endWaiting, isHeld, refOf } from "./transitions.ts";
+import { endWaiting, refOf } from "./transitions.ts";
 
 export interface Cancelled {
   ended: boolean;
@@ -16,8 +16,8 @@ export function cancel(id: string, now: number): RowCall<Cancelled | null> {
     requeues: true,
     decide: (rows) => {
       const job = rows.job(id);
-      const ended = job !== undefined && !isHeld(job);
-      const lease = job !== undefined && isHeld(job) ? holderOf(job) : null;
+      const ended = job?.state === "queued";
+      const lease = job === undefined || ended ? null : holderOf(job);
       if (ended) endWaiting(rows, job, now);
       else if (job !== undefined) rows.update(job, { cancelRequested: true });
       if (lease !== null) rows.news.cancels.push(lease);

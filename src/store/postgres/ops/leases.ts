@@ -5,7 +5,7 @@ import type { RowCall } from "../calls.ts";
 import { acceptOffer, heldUnder, isHeld, refOf, returnOffer, settle } from "./transitions.ts";
 
 /** Recorded also when the offer is back in the queue already. */
-export function release(lease: LeaseRef): RowCall<Fenced> {
+export function release(lease: LeaseRef, now: number): RowCall<Fenced> {
   return {
     kind: "rows",
     needs: { jobs: [lease.lease] },
@@ -14,8 +14,9 @@ export function release(lease: LeaseRef): RowCall<Fenced> {
       const job = rows.job(lease.lease);
       if (job === undefined || job.epoch !== lease.epoch || job.attempts + 1 !== lease.attempt)
         return "superseded";
-      if (job.state === "offered") returnOffer(rows, job);
-      return job.state === "queued" ? "recorded" : "superseded";
+      if (job.state === "offered") returnOffer(rows, job, now);
+      else if (job.state !== "queued") return "superseded";
+      return "recorded";
     },
   };
 }

@@ -158,14 +158,13 @@ export function expire(now: number): RowCall<{ jobId: string; requeued: boolean 
         rows.updateWorker(worker, { session: null, leaseUntil: null });
         return settled;
       });
-      return [...lost, ...returnOrphans(rows)];
+      return [...lost, ...returnOrphans(rows, now)];
     },
   };
 }
 
 /** Offers nobody can know of any more: their hub died between the claim and the offer, or never learned that it had claimed. */
-function returnOrphans(rows: Rows): { jobId: string; requeued: boolean }[] {
+function returnOrphans(rows: Rows, now: number): { jobId: string; requeued: boolean }[] {
   const orphans = rows.orphans.flatMap((id) => rows.job(id) ?? []).filter(({ state }) => state === "offered");
-  for (const job of orphans) returnOffer(rows, job);
-  return orphans.map(({ id }) => ({ jobId: id, requeued: true }));
+  return orphans.map((job) => ({ jobId: job.id, requeued: returnOffer(rows, job, now) }));
 }

@@ -44,9 +44,14 @@ export function acceptOffer(rows: Rows, job: OpenJob, now: number): void {
   rows.update(job, { state: "leased", attempts: attempt, queuedMs });
 }
 
-/** `offered` → `queued`, where it stood: what ordered it has not changed. */
-export function returnOffer(rows: Rows, job: OpenJob): void {
+/** `offered` → `queued`, where it stood: what ordered it has not changed. A job that was cancelled meanwhile ends. Returns whether it is queued. */
+export function returnOffer(rows: Rows, job: OpenJob, now: number): boolean {
+  if (job.cancelRequested) {
+    endWaiting(rows, job, now);
+    return false;
+  }
   rows.update(job, { state: "queued", session: null, workerId: null });
+  return true;
 }
 
 /** Ends a job that nobody holds. */
@@ -109,10 +114,7 @@ export function settleSession(
 
 /** Takes one job from a worker that is gone or does not know of it; nothing ran of an offer. Returns whether it is queued. */
 export function takeBack(rows: Rows, job: OpenJob, { now, why }: { now: number; why: string }): boolean {
-  if (job.state === "offered") {
-    returnOffer(rows, job);
-    return true;
-  }
+  if (job.state === "offered") return returnOffer(rows, job, now);
   const outcome = lostOutcome(attemptOf(rows, job), now, why);
   return settle(rows, job, { outcome, now, reported: false });
 }

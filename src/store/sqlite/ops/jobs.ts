@@ -3,7 +3,7 @@ import type { HeldBy } from "../../contract.ts";
 import type { Submission } from "../../submission.ts";
 import type { Db } from "../database.ts";
 import { readJob, type RawJob } from "../raw-job.ts";
-import { endWaiting, findJob, isHeld, isTerminal, refOf, type JobRow } from "./rows.ts";
+import { endWaiting, findJob, isTerminal, refOf, type JobRow } from "./rows.ts";
 
 export interface SubmitArgs extends Submission {
   /** in parts, so that no row is huge */
@@ -101,11 +101,12 @@ export interface Cancelled {
 export function cancel(db: Db, { id, now }: { id: string; now: number }): Cancelled | null {
   const job = findJob(db, id);
   if (job === undefined) return null;
-  const waits = !isTerminal(job) && !isHeld(job);
+  const waits = job.state === "queued";
+  const given = !waits && !isTerminal(job);
   if (waits) endWaiting(db, job, now);
-  if (isHeld(job)) db.run("UPDATE jobs SET cancel_requested = 1 WHERE seq = ?", job.seq);
+  if (given) db.run("UPDATE jobs SET cancel_requested = 1 WHERE seq = ?", job.seq);
   const raw = readJob(db, id);
-  return raw === undefined ? null : { ended: waits, lease: isHeld(job) ? holderOf(db, job) : null, job: raw };
+  return raw === undefined ? null : { ended: waits, lease: given ? holderOf(db, job) : null, job: raw };
 }
 
 function holderOf(db: Db, job: JobRow): HeldBy | null {

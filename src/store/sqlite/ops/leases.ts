@@ -6,11 +6,11 @@ import { readJob, type RawJob } from "../raw-job.ts";
 import { acceptOffer, findAttempt, findJob, heldUnder, isHeld, refOf, returnOffer, settle } from "./rows.ts";
 
 /** Recorded also when the offer is back in the queue already. */
-export function release(db: Db, { lease }: { lease: LeaseRef }): Fenced {
+export function release(db: Db, { lease, now }: { lease: LeaseRef; now: number }): Fenced {
   const job = findJob(db, lease.lease);
   if (job === undefined || job.epoch !== lease.epoch || job.attempts + 1 !== lease.attempt)
     return "superseded";
-  if (job.state === "offered") returnOffer(db, job);
+  if (job.state === "offered") returnOffer(db, job, now);
   return job.state === "offered" || job.state === "queued" ? "recorded" : "superseded";
 }
 

@@ -93,9 +93,14 @@ export function acceptOffer(db: Db, job: JobRow, now: number): JobRow {
   return { ...job, state: "leased", attempts, queued_ms: queuedMs };
 }
 
-/** `offered` → `queued`, where it stood: what ordered it has not changed. */
-export function returnOffer(db: Db, job: JobRow): void {
+/** `offered` → `queued`, where it stood: what ordered it has not changed. A job that was cancelled meanwhile ends. Returns whether it is queued. */
+export function returnOffer(db: Db, job: JobRow, now: number): boolean {
+  if (job.cancel_requested !== 0) {
+    endWaiting(db, job, now);
+    return false;
+  }
   db.run("UPDATE jobs SET state = 'queued', session = NULL WHERE seq = ?", job.seq);
+  return true;
 }
 
 /** Ends a job that nobody holds. */
@@ -159,10 +164,7 @@ export function settleSession(
 
 /** Takes one job from a worker that is gone or does not know of it; nothing ran of an offer. Returns whether it is queued. */
 export function takeBack(db: Db, job: JobRow, { now, why }: { now: number; why: string }): boolean {
-  if (job.state === "offered") {
-    returnOffer(db, job);
-    return true;
-  }
+  if (job.state === "offered") return returnOffer(db, job, now);
   const attempt = findAttempt(db, job.seq, job.attempts);
   if (attempt === undefined) throw new SallyportError("store_corrupt", `job ${job.id}: its attempt is gone`);
   const durable = {
