@@ -6,6 +6,8 @@ import { Transform, type TransformCallback } from "node:stream";
 interface Pair {
   near: Socket;
   far: Socket;
+  /** it is a UNIX socket */
+  farIsLocal: boolean;
   /** the first bytes the dialler sent */
   opening: Buffer[];
 }
@@ -50,9 +52,10 @@ export class FaultProxy implements AsyncDisposable {
 
   /** Ends what is open, by FIN or by RST; further connections go through. */
   cut(how: "fin" | "reset"): void {
-    for (const { near, far } of this.#pairs) {
+    for (const { near, far, farIsLocal } of this.#pairs) {
       for (const end of [near, far])
-        if (how === "reset") end.resetAndDestroy();
+        // a UNIX socket knows no RST
+        if (how === "reset" && !(end === far && farIsLocal)) end.resetAndDestroy();
         else end.destroy();
     }
   }
@@ -110,7 +113,7 @@ export class FaultProxy implements AsyncDisposable {
       return;
     }
     const far = this.#connect().on("error", ignored);
-    const pair: Pair = { near, far, opening: [] };
+    const pair: Pair = { near, far, farIsLocal: typeof this.#target() === "string", opening: [] };
     this.#pairs.add(pair);
     this.#carry(near, far);
     this.#carry(far, near);
