@@ -1,5 +1,5 @@
 /** What happens by time alone: leases run out, deadlines pass, old jobs are forgotten. */
-import { sleep } from "../async/index.ts";
+import { sleep, steadyNow } from "../async/index.ts";
 import type { HubContext } from "./connections/context.ts";
 import { refOf } from "./connections/registry.ts";
 import { supersededError } from "./connections/superseded.ts";
@@ -22,7 +22,7 @@ export async function expiryLoop(
   let pruneAt = performance.now();
   while (!signal.aborted) {
     await attempt(context, "expiry", () => expireLeases(context));
-    stopOverdue(context, Date.now());
+    stopOverdue(context, performance.now());
     if (performance.now() >= pruneAt) {
       pruneAt = performance.now() + pruneEveryMs;
       await attempt(context, "retention", () => prune(context, options.retentionMs));
@@ -42,7 +42,7 @@ async function attempt(context: HubContext, what: string, work: () => Promise<vo
 
 /** A worker that renews nothing loses what it held; who comes back later is told so. */
 async function expireLeases(context: HubContext): Promise<void> {
-  for (const { jobId, requeued } of await context.store.leases.expire(Date.now())) {
+  for (const { jobId, requeued } of await context.store.leases.expire(steadyNow())) {
     context.log.warn({ jobId, requeued }, "lease expired");
     context.metrics.leasesExpired.inc();
     const holder = context.registry.holderOf(jobId);

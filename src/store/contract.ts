@@ -188,6 +188,7 @@ export interface LeaseStore {
     bootId: string;
     hubId: string;
     held: readonly HeldLease[];
+    /** by `steadyNow`, as everywhere here: a wall clock that is set must end nobody's lease */
     leaseUntil: number;
     now: number;
   }): Promise<WorkerSession>;
@@ -200,7 +201,7 @@ export interface LeaseStore {
   renew(sessionId: string, leaseUntil: number): Promise<{ refs: LeaseRef[]; cancelled: LeaseRef[] } | null>;
   /** The worker left with nothing in hand; what it still held is lost. */
   closeSession(sessionId: string, now: number): Promise<void>;
-  /** Ends every session whose `leaseUntil` passed and settles its leases: `lost` (`worker_lost`), or queued again. */
+  /** Ends every session whose `leaseUntil` passed by `now` (of `steadyNow`) and settles its leases: `lost` (`worker_lost`), or queued again. */
   expire(now: number): Promise<{ jobId: string; requeued: boolean }[]>;
 }
 

@@ -18,6 +18,8 @@ export interface Weakening {
   instead: string;
   /** faults that lay the hole open */
   faults: readonly FaultName[];
+  /** flags of a run of its own, where the usual one has no such jobs or faults */
+  flags?: readonly string[];
 }
 
 export const weakenings: readonly Weakening[] = [
@@ -28,6 +30,19 @@ export const weakenings: readonly Weakening[] = [
     guard: "await abortable(lease.confirmed, signal);",
     instead: "",
     faults: ["link-slow", "worker-freeze"],
+  },
+  {
+    name: "a cut-off worker goes on",
+    breaks: "I3",
+    file: "worker/heartbeat.ts",
+    guard: "const { selfStopMs, leaseMs } = this.#intervals;",
+    instead: "const [selfStopMs, leaseMs] = [3_600_000, 3_600_000];",
+    faults: ["link-partition"],
+    // longer than a lease, both
+    flags: [
+      ...["--minutes", "0.5", "--least-fault-ms", "8000", "--faults-per-second", "0.3"],
+      ...["--long-share", "0.7", "--long-ms", "15000", "--jobs-per-second", "3"],
+    ],
   },
   {
     name: "every job may be tried again",
@@ -44,6 +59,14 @@ export const weakenings: readonly Weakening[] = [
     guard: "if (job === undefined || !isHeld(job)) return undefined;",
     instead: "if (job === undefined) return undefined;",
     faults: ["link-reset", "link-stall-down", "hub-kill"],
+  },
+  {
+    name: "a reader that comes back is shown the last piece again",
+    breaks: "I4",
+    file: "hub/live/job-events.ts",
+    guard: "position: record.to });",
+    instead: "position: record.from });",
+    faults: ["front-cut", "link-cut"],
   },
   {
     name: "a cancel of a waiting job is only told",
@@ -123,11 +146,20 @@ function weakenedCopy({ file, guard, instead }: Weakening): Disposable & { dir: 
 
 async function runIn(
   dir: string,
-  { faults }: Weakening,
+  { faults, flags = [] }: Weakening,
   { seed, seconds, signal }: { seed: number; seconds: number; signal?: AbortSignal },
 ): Promise<Summary> {
   const args = ["--seed", String(seed), "--minutes", String(seconds / 60), "--faults", faults.join(",")];
-  args.push("--faults-per-second", "1.5", "--jobs-per-second", "8", "--quiet-seconds", "15", "--json");
+  args.push(
+    "--faults-per-second",
+    "1.5",
+    "--jobs-per-second",
+    "8",
+    "--quiet-seconds",
+    "15",
+    "--json",
+    ...flags,
+  );
   const child = spawn(process.execPath, [join(dir, "test/chaos/main.ts"), ...args], {
     stdio: ["ignore", "pipe", "ignore"],
     ...(signal !== undefined && { signal }),

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { steadyNow } from "../../async/index.ts";
 import { SallyportError } from "../../errors.ts";
 import { parseDuration } from "../../units.ts";
 import type { WorkerRecord } from "../../store/index.ts";
@@ -63,5 +64,5 @@ async function workerViews(context: ApiContext): Promise<WorkerView[]> {
 }
 
 function isLive({ hubId, sessionId, leaseUntil }: WorkerRecord, here: string): boolean {
-  return hubId !== here && sessionId !== null && (leaseUntil ?? 0) > Date.now();
+  return hubId !== here && sessionId !== null && (leaseUntil ?? 0) > steadyNow();
 }

@@ -1,3 +1,4 @@
+import { steadyNow } from "../../async/index.ts";
 import type { HubChannel } from "../../channel/index.ts";
 import type { LeaseRef, Verdict } from "../../protocol/index.ts";
 import type { HubContext } from "./context.ts";
@@ -25,7 +26,7 @@ export async function handshake(
       bootId: hello.bootId,
       hubId,
       held: hello.leases,
-      leaseUntil: now + intervals.leaseMs,
+      leaseUntil: steadyNow() + intervals.leaseMs,
       now,
     }),
     store.fleet.saveProfiles(hello.workerId, hello.profiles, now),
@@ -40,7 +41,10 @@ export async function handshake(
   return connection;
 }
 
-/** A lease that goes on is held by the new connection, with its deadline and whatever it still needs. */
+/**
+ * A lease that goes on is held by the new connection, with whatever it still needs. Its deadline counts anew: the start is dated by the
+ * worker's clock, which says nothing here.
+ */
 async function takeUp(context: HubContext, connection: WorkerConnection, verdict: Verdict): Promise<void> {
   const lease: LeaseRef = refOf(verdict);
   const record = verdict.verdict === "continue" ? await context.store.jobs.get(lease.lease) : null;
@@ -48,7 +52,7 @@ async function takeUp(context: HubContext, connection: WorkerConnection, verdict
   const job = connection.hold({ lease, spec: record.spec });
   const startedAt = record.attempts.find((entry) => entry.attempt === lease.attempt)?.startedAt ?? null;
   if (startedAt !== null) {
-    job.deadlineAt = startedAt + record.spec.timeoutMs + context.intervals.graceMs;
+    job.deadlineAt = performance.now() + record.spec.timeoutMs + context.intervals.graceMs;
   } else if (job.hasInputs) {
     context.tasks.start("inputs", () => sendInputs(context, connection, job));
   }

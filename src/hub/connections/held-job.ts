@@ -8,7 +8,7 @@ import type { StdinFeed } from "./stdin.ts";
 export class HeldJob {
   readonly lease: LeaseRef;
   readonly spec: JobSpec;
-  /** wall clock `ms` by which the job must have ended by itself; null before its command runs */
+  /** monotonic `ms` by which the job must have ended by itself; null before its command runs */
   deadlineAt: number | null = null;
   /** the worker was told that the deadline passed */
   overdue = false;

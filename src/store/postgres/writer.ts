@@ -1,4 +1,4 @@
-import { Backoff, deferred, sleep, type Deferred } from "../../async/index.ts";
+import { Backoff, deferred, sleep, steadyNow, type Deferred } from "../../async/index.ts";
 import { isError, SallyportError } from "../../errors.ts";
 import type { Log } from "../../log.ts";
 import type { Call, News, Transaction } from "./calls.ts";
@@ -174,7 +174,7 @@ export class Writer implements AsyncDisposable {
     const { clock } = this.#deps;
     const news: News = { jobs: new Set(), queued: false, cancels: [] };
     const transaction: Transaction = { connection, clock, news };
-    const sentAt = Date.now();
+    const sentAt = steadyNow();
     const [, [begun]] = await Promise.all([
       connection.script("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"),
       connection.run<{ xid: string; now: number }>(beginning),

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import * as fc from "fast-check";
+import { steadyNow } from "../../../src/async/index.ts";
 import { SallyportError, type ErrorCode } from "../../../src/errors.ts";
 import { DatabaseClock } from "../../../src/store/postgres/clock.ts";
 import { isContention, isLoss, storeError } from "../../../src/store/postgres/errors.ts";
@@ -46,19 +47,19 @@ test("a lost race is told from a lost connection, and both from a refusal", () =
 
 test("a clock close to the database's counts as it, one that is off is corrected both ways", () => {
   const clock = new DatabaseClock();
-  clock.observe(Date.now() + 100, Date.now());
+  clock.observe(steadyNow() + 100, steadyNow());
   assert.equal(clock.toDatabase(20_000), 20_000);
   const hour = 3_600_000;
-  clock.observe(Date.now() + hour, Date.now());
+  clock.observe(steadyNow() + hour, steadyNow());
   assert.ok(Math.abs(clock.toDatabase(0) - hour) < 300);
   assert.equal(clock.fromDatabase(clock.toDatabase(12_345)), 12_345);
-  clock.observe(Date.now(), Date.now());
+  clock.observe(steadyNow(), steadyNow());
   assert.equal(clock.toDatabase(20_000), 20_000);
 });
 
 test("an answer that was long on its way says little about the clock, and changes nothing", () => {
   const clock = new DatabaseClock();
-  clock.observe(Date.now() - 9_000, Date.now() - 10_000);
+  clock.observe(steadyNow() - 9_000, steadyNow() - 10_000);
   assert.equal(clock.toDatabase(0), 0);
 });
 

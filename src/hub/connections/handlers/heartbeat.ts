@@ -1,3 +1,4 @@
+import { steadyNow } from "../../../async/index.ts";
 import { SallyportError } from "../../../errors.ts";
 import { leasesHash } from "../../../protocol/index.ts";
 import type { Handler } from "./handler.ts";
@@ -5,7 +6,7 @@ import type { Handler } from "./handler.ts";
 /** Renews everything the worker holds. The answer goes out once that is on disk, and brings pending cancels along. */
 export const onHeartbeat: Handler<"heartbeat"> = async (context, connection, message) => {
   const { store, intervals } = context;
-  const renewal = store.leases.renew(connection.sessionId, Date.now() + intervals.leaseMs);
+  const renewal = store.leases.renew(connection.sessionId, steadyNow() + intervals.leaseMs);
   connection.free.reported(message.free);
   connection.warm = message.warm;
   const renewed = await renewal;

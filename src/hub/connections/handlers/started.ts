@@ -6,7 +6,7 @@ import type { Handler } from "./handler.ts";
 export const onStarted: Handler<"lease.started"> = async (context, connection, message) => {
   const lease = refOf(message);
   const job = connection.heldUnder(lease);
-  if (job !== undefined) job.deadlineAt = Date.now() + job.spec.timeoutMs + context.intervals.graceMs;
+  if (job !== undefined) job.deadlineAt = performance.now() + job.spec.timeoutMs + context.intervals.graceMs;
   const recorded =
     job === undefined
       ? "superseded"
