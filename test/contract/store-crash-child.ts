@@ -3,8 +3,7 @@ import { silentLog } from "../../src/log.ts";
 import { openPostgresStore, openSqliteStore } from "../../src/store/index.ts";
 import { attemptOutcome, claimOne, logPart, newJob, openSession } from "../helpers/store.ts";
 
-const [where = "", life = ""] = process.argv.slice(2);
-const clients = 6;
+const [where = "", life = "", clients = "6"] = process.argv.slice(2);
 
 const tell = (...words: (string | number)[]): boolean => process.stdout.write(`${words.join(" ")}\n`);
 
@@ -32,4 +31,4 @@ async function work(client: number): Promise<never> {
   }
 }
 
-await Promise.all(Array.from({ length: clients }, (_, client) => work(client)));
+await Promise.all(Array.from({ length: Number(clients) }, (_, client) => work(client)));

@@ -1,4 +1,4 @@
-/** Stands between a store and its PostgreSQL, and cuts a connection around one COMMIT. */
+/** Stands between a store and its PostgreSQL, and cuts a connection around one COMMIT, or has somebody die around one write. */
 import { createServer, connect, type Server, type Socket } from "node:net";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -9,6 +9,13 @@ import type { PostgresServer } from "./postgres.ts";
 /** `before`: the server never sees it · `after`: the server carries it out, and nobody hears of it */
 export type Cut = "before" | "after";
 
+/** The `at`-th write to the server from now on, counted from 1: what dies with it dies before the server sees it, or once it answers. */
+export interface CrashPoint {
+  at: number;
+  when: Cut;
+  die: () => void;
+}
+
 const socketName = ".s.PGSQL.5432";
 
 export class CommitProxy implements AsyncDisposable {
@@ -17,6 +24,7 @@ export class CommitProxy implements AsyncDisposable {
   readonly #server: Server;
   readonly #sockets = new Set<Socket>();
   #armed: Cut | undefined;
+  #crash: CrashPoint | undefined;
   cuts = 0;
 
   private constructor(server: PostgresServer) {
@@ -40,11 +48,26 @@ export class CommitProxy implements AsyncDisposable {
     this.#armed = cut;
   }
 
+  /** Whoever asks for it must still write so much. */
+  crash(point: CrashPoint): void {
+    this.#crash = { ...point };
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     for (const socket of this.#sockets) socket.destroy();
     this.#server.close();
     await once(this.#server, "close");
     rmSync(this.dir, { recursive: true, force: true });
+  }
+
+  /** The crash this write is the point of */
+  #crashOf(): CrashPoint | undefined {
+    const crash = this.#crash;
+    if (crash === undefined) return undefined;
+    crash.at -= 1;
+    if (crash.at > 0) return undefined;
+    this.#crash = undefined;
+    return crash;
   }
 
   #join(near: Socket): void {
@@ -62,6 +85,12 @@ export class CommitProxy implements AsyncDisposable {
       });
     }
     near.on("data", (data) => {
+      const crash = this.#crashOf();
+      if (crash?.when === "before") return crash.die();
+      if (crash !== undefined) {
+        silenced = true;
+        far.once("data", crash.die);
+      }
       const cut = data.includes("COMMIT\0") ? this.#armed : undefined;
       if (cut !== undefined) {
         this.#armed = undefined;
