@@ -12,6 +12,8 @@ import { streamCommand } from "./witness-driver.ts";
 const answerMs = 4_000;
 const retryMs = 300;
 const pollMs = 1_500;
+/** jobs read back at a time */
+const readers = 8;
 
 export type CommandOf = (plan: ClientPlan["job"]) => { profile: string; command?: string[]; code?: string };
 
@@ -90,7 +92,7 @@ export class Clients {
       try {
         const view = await this.#client(hub).jobs.cancel(job, { signal: AbortSignal.timeout(answerMs) });
         // one that waits is over with its cancel: this one is on offer, and may be starting
-        const offered = view.result === null && view.state === "queued" ? 1 : 0;
+        const offered = view.cancelRequested && view.state === "queued" ? 1 : 0;
         this.#recorder.note({ type: "cancel", phase: "ok", job, attempts: view.attempts.length + offered });
         this.#seen(job, view, "poll");
         return;
@@ -138,17 +140,20 @@ export class Clients {
 
   /** What every hub says in the end of every job that was acknowledged, with all it printed. */
   async readBack(): Promise<void> {
-    const { hubs } = this.#cluster;
-    for (const { job, plan } of this.submitted) {
-      for (let hub = 0; hub < hubs.length; hub += 1) {
-        const view = await finalView(this.#client(hub), job, plan.job.seed).catch((error: unknown) => {
-          this.#left(`the final reading failed: ${toError(error).code}`, job);
-          return null;
-        });
-        this.#recorder.note({ type: "final", job, key: plan.job.key, view: view?.final ?? null });
-        if (view !== null) this.#seen(job, view.view, "final");
-      }
-    }
+    const left = this.#cluster.hubs.flatMap((_, hub) => this.submitted.map((one) => ({ ...one, hub })));
+    const read = async (): Promise<void> => {
+      for (let next = left.pop(); next !== undefined; next = left.pop()) await this.#readJob(next);
+    };
+    await Promise.all(Array.from({ length: readers }, read));
+  }
+
+  async #readJob({ job, plan, hub }: Submitted & { hub: number }): Promise<void> {
+    const view = await finalView(this.#client(hub), job, plan.job.seed).catch((error: unknown) => {
+      this.#left(`the final reading failed: ${toError(error).code}`, job);
+      return null;
+    });
+    this.#recorder.note({ type: "final", job, key: plan.job.key, view: view?.final ?? null });
+    if (view !== null) this.#seen(job, view.view, "final");
   }
 
   #seen(job: string, view: JobView, by: "poll" | "final"): void {
