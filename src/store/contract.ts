@@ -168,7 +168,7 @@ export interface LeaseStore {
    */
   claim(request: { pool: string; sessionId: string; limit: number; now: number }): Promise<Claim[]>;
   /** An offer that was refused or not answered: back to its old place in the queue, or over if it was cancelled meanwhile. */
-  release(lease: LeaseRef): Promise<Fenced>;
+  release(lease: LeaseRef, now: number): Promise<Fenced>;
   accept(lease: LeaseRef, now: number): Promise<Fenced>;
   started(lease: LeaseRef, at: number): Promise<Fenced>;
   /** Ends the attempt; the job ends with it or is queued again when it may be (`requeued`). Idempotent. */
@@ -181,11 +181,13 @@ export interface LeaseStore {
   /**
    * Opens the session of a worker process, under an id never used before. Leases of the session with the same worker and boot go on
    * in it (an offer among `held` counts as accepted); those of an earlier boot are settled at once. `finished` means that the end of
-   * this very attempt is recorded; whatever else does not go on is `kill`.
+   * this very attempt is recorded; whatever else does not go on is `kill`. Throws `lease_superseded` for a `turn` that is not above the
+   * boot's last: a hello that was long on its way knows nothing of what the worker was given since. 0 is taken at any time.
    */
   openSession(worker: {
     workerId: string;
     bootId: string;
+    turn: number;
     hubId: string;
     held: readonly HeldLease[];
     /** by `steadyNow`, as everywhere here: a wall clock that is set must end nobody's lease */

@@ -139,6 +139,15 @@ export function poolOf(spec: JobSpec): { pool: string; labels: string } {
   return { pool: sorted.length === 0 ? spec.profile : `${spec.profile} ${labels}`, labels };
 }
 
+/** Throws `lease_superseded` when the worker's boot has opened a session with this turn or a later one. */
+export function checkTurn(
+  before: { bootId: string; turn: number },
+  { bootId, turn }: { bootId: string; turn: number },
+): void {
+  if (turn === 0 || bootId !== before.bootId || turn > before.turn) return;
+  throw new SallyportError("lease_superseded", `hello: turn ${turn} came behind turn ${before.turn}`);
+}
+
 /** The last wall clock `ms` with a year of four digits, which is what dates on the wire have. */
 const lastMs = Date.UTC(9999, 11, 31, 23, 59, 59, 999);
 

@@ -19,6 +19,7 @@ export interface IntroductionDeps {
 export class Introduction {
   readonly #deps: IntroductionDeps;
   readonly #options: WorkerOptions;
+  #turn = 0;
 
   constructor(deps: IntroductionDeps, options: WorkerOptions) {
     this.#deps = deps;
@@ -27,11 +28,13 @@ export class Introduction {
 
   hello(): Hello {
     const { workerId, bootId, version, labels, slots, memoryBytes, cpus } = this.#options;
+    this.#turn += 1;
     return {
       type: "hello",
       protocol: { ...protocolVersions },
       workerId,
       bootId,
+      turn: this.#turn,
       version,
       labels: { ...labels },
       capacity: { slots, memory: memoryBytes, cpus },

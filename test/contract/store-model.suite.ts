@@ -100,6 +100,7 @@ class OpenSession implements fc.AsyncCommand<Model, Real> {
     const { id, verdicts } = await store.leases.openSession({
       workerId: this.#worker,
       bootId: this.#boot,
+      turn: 0,
       hubId: "h",
       held: held.map(toHeld),
       leaseUntil: until,
@@ -168,7 +169,7 @@ function planLease(
   const { now } = model;
   switch (name) {
     case "release":
-      return { expected: model.release(lease), call: (store) => store.leases.release(lease) };
+      return { expected: model.release(lease), call: (store) => store.leases.release(lease, now) };
     case "accept":
       return { expected: model.accept(lease), call: (store) => store.leases.accept(lease, now) };
     case "started":

@@ -72,6 +72,7 @@ export class SimulatedWorker implements AsyncDisposable {
   channel: WorkerChannel | undefined;
   #beat: NodeJS.Timeout | undefined;
   #seq = 0;
+  #turn = 0;
 
   private constructor(options: SimulatedWorkerOptions) {
     this.options = options;
@@ -87,7 +88,7 @@ export class SimulatedWorker implements AsyncDisposable {
   }
 
   /** Dials and says hello; resolves with the welcome, rejects with the reason the hub closed for. */
-  async connect(url = this.options.url): Promise<Welcome> {
+  async connect(url = this.options.url, hello = this.hello()): Promise<Welcome> {
     const channel: WorkerChannel = await dialChannel<WorkerMessage, HubMessage, WorkerStream, HubStream>({
       url,
       token: this.options.token,
@@ -107,7 +108,7 @@ export class SimulatedWorker implements AsyncDisposable {
     });
     void channel.closed.then((reason: SallyportError) => welcome.reject(reason));
     this.channel = channel;
-    channel.send(this.#hello());
+    channel.send(hello);
     const accepted = await welcome.promise;
     for (const verdict of accepted.verdicts) {
       const job = this.held.get(verdict.lease);
@@ -151,7 +152,9 @@ export class SimulatedWorker implements AsyncDisposable {
     await this.channel?.close(new Failure("channel_closed", "test over"));
   }
 
-  #hello(): WorkerMessage {
+  /** What it says of itself now, told once. */
+  hello(): WorkerMessage {
+    this.#turn += 1;
     const {
       slots = 8,
       memory = 2 ** 30,
@@ -164,6 +167,7 @@ export class SimulatedWorker implements AsyncDisposable {
       protocol,
       workerId: this.workerId,
       bootId: this.bootId,
+      turn: this.#turn,
       version: "0.0.0-test",
       labels,
       capacity: { slots, memory, cpus: 2 },

@@ -172,7 +172,15 @@ export function profileOffer(overrides: Partial<ProfileOffer> = {}): ProfileOffe
 type Opening = Parameters<Store["leases"]["openSession"]>[0];
 
 export function openSession(store: Store, overrides: Partial<Opening> = {}): Promise<WorkerSession> {
-  const worker = { workerId: "w1", bootId: "b1", hubId: "h1", held: [], leaseUntil: 100_000, now: 1_000 };
+  const worker = {
+    workerId: "w1",
+    bootId: "b1",
+    turn: 0,
+    hubId: "h1",
+    held: [],
+    leaseUntil: 100_000,
+    now: 1_000,
+  };
   return store.leases.openSession({ ...worker, ...overrides });
 }
 

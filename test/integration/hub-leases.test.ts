@@ -76,6 +76,23 @@ test("an acceptance that comes after the offer was taken back is superseded", as
   assert.equal((await hub.wait(job.id, "10ms")).state, "queued");
 });
 
+test("a hello that was long on its way takes nothing from a worker that has gone on elsewhere since", async () => {
+  await using hub = await TestHub.start();
+  const jobs = held();
+  await using worker = await workerOf(hub, { run: jobs.run });
+  const early = worker.hello();
+  worker.vanish();
+  await worker.connect();
+  const { id } = await hub.submit({ retry: { maxAttempts: 3 } });
+  const job = await jobs.next();
+  job.started();
+  await using late = await workerOf(hub, { workerId: "late" });
+  await assert.rejects(late.connect(hub.url, early), { code: "lease_superseded" });
+  await job.exit();
+  const ended = await hub.wait(id);
+  assert.deepEqual([ended.state, ended.attempts.length], ["succeeded", 1]);
+});
+
 test("a wall clock that is set, of a hub or of a worker, ends no lease and no job before its time", async (t) => {
   await using hub = await TestHub.start({ intervals: { leaseMs: 1_000, selfStopMs: 900, heartbeatMs: 300 } });
   const jobs = held();

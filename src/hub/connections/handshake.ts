@@ -24,6 +24,7 @@ export async function handshake(
     store.leases.openSession({
       workerId: hello.workerId,
       bootId: hello.bootId,
+      turn: hello.turn ?? 0,
       hubId,
       held: hello.leases,
       leaseUntil: steadyNow() + intervals.leaseMs,

@@ -40,7 +40,7 @@ async function onSilence(context: HubContext, connection: WorkerConnection, clai
 /** An offer whose acceptance was not heard goes back to its place in the queue. */
 export async function takeBack(context: HubContext, claim: Claim, outcome: string): Promise<void> {
   context.metrics.offers.inc({ outcome });
-  await context.store.leases.release(claim.lease);
+  await context.store.leases.release(claim.lease, Date.now());
   context.live.touch(claim.jobId);
   context.wake.because("offer returned");
 }

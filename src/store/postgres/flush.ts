@@ -31,16 +31,16 @@ function statementsFor(rows: Rows): Planned[] {
 
 const insertWorkers = statement(
   "insert_workers",
-  `INSERT INTO workers (worker_id, boot_id, hub_id, session, lease_until, last_seen_at)
-   SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::bigint[])`,
+  `INSERT INTO workers (worker_id, boot_id, turn, hub_id, session, lease_until, last_seen_at)
+   SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[], $4::text[], $5::text[], $6::bigint[], $7::bigint[])`,
 );
 
 const updateWorkers = statement(
   "update_workers",
-  `UPDATE workers AS w SET boot_id = n.boot_id, hub_id = n.hub_id, session = n.session, lease_until = n.lease_until,
-          last_seen_at = n.last_seen_at
-     FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::bigint[])
-          AS n (worker_id, boot_id, hub_id, session, lease_until, last_seen_at)
+  `UPDATE workers AS w SET boot_id = n.boot_id, turn = n.turn, hub_id = n.hub_id, session = n.session,
+          lease_until = n.lease_until, last_seen_at = n.last_seen_at
+     FROM unnest($1::text[], $2::text[], $3::bigint[], $4::text[], $5::text[], $6::bigint[], $7::bigint[])
+          AS n (worker_id, boot_id, turn, hub_id, session, lease_until, last_seen_at)
     WHERE w.worker_id = n.worker_id`,
 );
 
@@ -51,6 +51,7 @@ function writeWorkers({ newWorkers, changedWorkers }: Rows): Planned[] {
       [...workers].map((worker) => [
         worker.workerId,
         worker.bootId,
+        worker.turn,
         worker.hubId,
         worker.session,
         worker.leaseUntil,

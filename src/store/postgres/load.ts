@@ -6,7 +6,7 @@ import type { AttemptRow, Loaded, OpenJob, Recorded, Share, Waiting, WorkerRow }
 import { Rows } from "./rows.ts";
 import { statement } from "./statement.ts";
 
-const workerColumns = `worker_id AS "workerId", boot_id AS "bootId", hub_id AS "hubId", session,
+const workerColumns = `worker_id AS "workerId", boot_id AS "bootId", turn, hub_id AS "hubId", session,
   lease_until AS "leaseUntil", last_seen_at AS "lastSeenAt"`;
 
 const lockWorkers = statement(

@@ -1,6 +1,6 @@
 import { SallyportError } from "../../errors.ts";
 import type { Connection } from "./connection.ts";
-import { schemaV1 } from "./schema.ts";
+import { schemaV1, schemaV2 } from "./schema.ts";
 
 interface Step {
   sql: string;
@@ -12,7 +12,10 @@ interface Step {
  * What leads from version n to n + 1. Steps are only ever added, and each one only adds (expand); what an earlier build uses is taken
  * away (contract) in a step after the one that made it needless, so that two neighbouring builds run on one database.
  */
-const steps: readonly Step[] = [{ sql: schemaV1, usableBy: 1 }];
+const steps: readonly Step[] = [
+  { sql: schemaV1, usableBy: 1 },
+  { sql: schemaV2, usableBy: 1 },
+];
 
 /** Brings the tables in `schema` to this build's version, all of it or nothing, one hub at a time. */
 export async function migrate(connection: Connection, schema: string): Promise<void> {

@@ -113,7 +113,7 @@ function leaseStore({ writer, reader }: Deps): LeaseStore {
   return {
     pools: () => reader.read(pools),
     claim: (request) => writer.call(claim(request)),
-    release: (lease) => writer.call(release(lease, Date.now())),
+    release: (lease, now) => writer.call(release(lease, now)),
     accept: (lease, now) => writer.call(accept(lease, now)),
     started: (lease, at) => writer.call(started(lease, at)),
     finish: (lease, outcome, now) => writer.call(finish(lease, outcome, now)),

@@ -67,6 +67,8 @@ export interface Recorded {
 export interface WorkerRow {
   workerId: string;
   bootId: string;
+  /** of that boot's last hello */
+  turn: number;
   hubId: string;
   session: string | null;
   /** by the database's clock */

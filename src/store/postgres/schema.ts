@@ -147,3 +147,6 @@ CREATE TABLE profiles (
 -- where a check writes
 CREATE TABLE probe (bytes bytea NOT NULL);
 `;
+
+/** of the boot's last hello */
+export const schemaV2 = "ALTER TABLE workers ADD COLUMN turn bigint NOT NULL DEFAULT 0";

@@ -16,7 +16,7 @@ export function leaseStore({ writer, reader }: Threads): LeaseStore {
         jobId: claim.lease.lease,
         spec: JSON.parse(claim.spec) as JobSpec,
       })),
-    release: (lease) => writer.call("release", { lease, now: Date.now() }),
+    release: (lease, now) => writer.call("release", { lease, now }),
     accept: (lease, now) => writer.call("accept", { lease, now }),
     started: (lease, at) => writer.call("started", { lease, at }),
     finish: async (lease, outcome, now) => {

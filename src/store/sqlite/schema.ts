@@ -142,3 +142,6 @@ CREATE TABLE profiles (
 -- where a check writes
 CREATE TABLE probe (id INTEGER PRIMARY KEY, bytes BLOB NOT NULL) STRICT;
 `;
+
+/** of the boot's last hello */
+export const schemaV2 = "ALTER TABLE workers ADD COLUMN turn INTEGER NOT NULL DEFAULT 0";

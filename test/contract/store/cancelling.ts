@@ -40,7 +40,7 @@ export function cancellingLaws({ engine, promise }: Laws): void {
       await store.jobs.submit(newJob("j2"));
       const [refused, lost] = [await claimOne(store, id), await claimOne(store, id)];
       for (const { jobId } of [refused, lost]) await store.jobs.cancel(jobId, 1_400);
-      assert.equal(await store.leases.release(refused.lease), "recorded");
+      assert.equal(await store.leases.release(refused.lease, 2_000), "recorded");
       await openSession(store, { held: [] });
       for (const { jobId, lease } of [refused, lost]) {
         const job = await store.jobs.get(jobId);

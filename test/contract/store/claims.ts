@@ -40,7 +40,7 @@ export function claimsLaws({ engine, promise }: Laws): void {
         spec,
         hasInputs: true,
       });
-      await store.leases.release(claim.lease);
+      await store.leases.release(claim.lease, 2_000);
       assert.deepEqual((await claimOne(store, session.id)).lease, { lease: "j1", attempt: 1, epoch: 2 });
     });
 
@@ -136,9 +136,9 @@ export function claimsLaws({ engine, promise }: Laws): void {
       for (const id of ["j1", "j2", "j3"]) await store.jobs.submit(newJob(id));
       const first = await claimOne(store, session.id);
       const second = await claimOne(store, session.id);
-      assert.equal(await store.leases.release(first.lease), "recorded");
-      assert.equal(await store.leases.release(second.lease), "recorded");
-      assert.equal(await store.leases.release(second.lease), "recorded", "again");
+      assert.equal(await store.leases.release(first.lease, 2_000), "recorded");
+      assert.equal(await store.leases.release(second.lease, 2_000), "recorded");
+      assert.equal(await store.leases.release(second.lease, 2_000), "recorded", "again");
       const order = await store.leases.claim({ pool: "python", sessionId: session.id, limit: 3, now: 1 });
       assert.deepEqual(
         order.map(({ jobId }) => jobId),

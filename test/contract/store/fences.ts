@@ -80,13 +80,13 @@ export function fencesLaws({ engine, promise }: Laws): void {
         const session = await openSession(store);
         await store.jobs.submit(newJob("j1"));
         const { lease } = await claimOne(store, session.id);
-        await store.leases.release(lease);
+        await store.leases.release(lease, 2_000);
         assert.equal(await store.leases.accept(lease, 1), "superseded");
         const next = await claimOne(store, session.id);
         assert.equal(await store.leases.accept(lease, 1), "superseded");
-        assert.equal(await store.leases.release(lease), "superseded");
+        assert.equal(await store.leases.release(lease, 2_000), "superseded");
         assert.equal(await store.leases.accept(next.lease, 1), "recorded");
-        assert.equal(await store.leases.release(next.lease), "superseded");
+        assert.equal(await store.leases.release(next.lease, 2_000), "superseded");
       },
     );
 

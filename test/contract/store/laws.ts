@@ -47,5 +47,5 @@ export async function assertSuperseded(store: Store, lease: LeaseRef): Promise<v
     requeued: false,
     job: null,
   });
-  assert.equal(await store.leases.release(lease), "superseded");
+  assert.equal(await store.leases.release(lease, 2_000), "superseded");
 }

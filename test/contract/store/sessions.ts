@@ -176,6 +176,22 @@ export function sessionsLaws({ engine, promise, acrossLives }: Laws): void {
       assert.equal((await store.jobs.get("j1"))?.result?.reason, "worker_lost");
     });
 
+    promise("a hello that comes behind a later one of the same boot takes nothing away", async (store) => {
+      await openSession(store, { turn: 1 });
+      const { id } = await openSession(store, { turn: 3, hubId: "h2" });
+      const claim = await leaseOne(store, id, newJob("j1", { spec: { maxAttempts: 3 } }));
+      for (const turn of [2, 3]) {
+        await assert.rejects(openSession(store, { turn }), { code: "lease_superseded" });
+      }
+      assert.deepEqual((await store.leases.renew(id, 200_000))?.refs, [claim.lease]);
+      const { verdicts } = await openSession(store, { turn: 4, held: [held(claim)] });
+      assert.deepEqual(
+        verdicts.map(({ verdict }) => verdict),
+        ["continue"],
+      );
+      await openSession(store, { turn: 1, bootId: "b2" });
+    });
+
     promise("a worker that leaves with something in hand loses it", async (store) => {
       const { id } = await openSession(store);
       await leaseOne(store, id, newJob("j1"));

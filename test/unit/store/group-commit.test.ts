@@ -95,7 +95,7 @@ test("the schema is made once, and a migration that fails leaves nothing behind"
   store.db.exec("DROP TABLE profiles");
   migrate(store.db);
   migrate(store.db);
-  assert.equal(store.db.pragma("user_version"), 1);
+  assert.equal(store.db.pragma("user_version"), 2);
 });
 
 test("the queries of the hot path go through their indexes", () => {

@@ -10,7 +10,7 @@ export const onReject: Handler<"offer.reject"> = async (context, connection, mes
   const pending = connection.takeOffer(lease);
   if (pending === undefined) return;
   const { reason, detail } = message;
-  const released = context.store.leases.release(lease);
+  const released = context.store.leases.release(lease, Date.now());
   context.metrics.offerAnswered(reason, performance.now() - pending.sentAt);
   if (reason === "draining") connection.enter("draining");
   if (reason === "profile_unknown") connection.profiles.delete(pending.claim.spec.profile);

@@ -1,6 +1,7 @@
 import { randomUUID } from "node:crypto";
 import type { HeldLease, LeaseRef, Verdict } from "../../../protocol/index.ts";
 import type { LeaseStore, WorkerSession } from "../../contract.ts";
+import { checkTurn } from "../../rules.ts";
 import type { DirectCall, RowCall } from "../calls.ts";
 import type { Rows } from "../rows.ts";
 import { statement } from "../statement.ts";
@@ -10,7 +11,7 @@ type Opening = Parameters<LeaseStore["openSession"]>[0];
 
 /** Always a session of a new id, so that the connection before it can renew or claim nothing any more. */
 export function openSession(opening: Opening): RowCall<WorkerSession> {
-  const { workerId, bootId, hubId, held, now } = opening;
+  const { workerId, bootId, turn, hubId, held, now } = opening;
   const id = `ses_${randomUUID()}`;
   return {
     kind: "rows",
@@ -18,8 +19,9 @@ export function openSession(opening: Opening): RowCall<WorkerSession> {
     requeues: true,
     decide: (rows) => {
       const leaseUntil = rows.clock.toDatabase(opening.leaseUntil);
-      const session = { bootId, hubId, session: id, leaseUntil, lastSeenAt: now };
+      const session = { bootId, turn, hubId, session: id, leaseUntil, lastSeenAt: now };
       const before = rows.worker(workerId);
+      if (before !== undefined) checkTurn(before, { bootId, turn });
       if (before === undefined) rows.addWorker({ workerId, ...session });
       else {
         if (before.session !== null) handOver(rows, before.session, { opening, id, same: before.bootId });

@@ -1,6 +1,7 @@
 import { randomUUID } from "node:crypto";
 import type { HeldLease, LeaseRef, Verdict } from "../../../protocol/index.ts";
 import type { WorkerSession } from "../../contract.ts";
+import { checkTurn } from "../../rules.ts";
 import type { Db } from "../database.ts";
 import {
   acceptOffer,
@@ -16,6 +17,7 @@ import {
 export interface OpenArgs {
   workerId: string;
   bootId: string;
+  turn: number;
   hubId: string;
   held: readonly HeldLease[];
   leaseUntil: number;
@@ -24,12 +26,13 @@ export interface OpenArgs {
 
 /** Always a session of a new id, so that the connection before it can renew or claim nothing any more. */
 export function openSession(db: Db, args: OpenArgs): WorkerSession {
-  const { workerId, bootId, now } = args;
+  const { workerId, bootId, turn, now } = args;
   const id = `ses_${randomUUID()}`;
-  const before = db.get<{ session: string | null; bootId: string }>(
-    "SELECT session, boot_id AS bootId FROM workers WHERE worker_id = ?",
+  const before = db.get<{ session: string | null; bootId: string; turn: number }>(
+    "SELECT session, boot_id AS bootId, turn FROM workers WHERE worker_id = ?",
     workerId,
   );
+  if (before !== undefined) checkTurn(before, { bootId, turn });
   if (before !== undefined && before.session !== null) {
     if (before.bootId === bootId) {
       db.run("UPDATE jobs SET session = ? WHERE session = ?", id, before.session);
@@ -38,11 +41,12 @@ export function openSession(db: Db, args: OpenArgs): WorkerSession {
     }
   }
   db.run(
-    `INSERT INTO workers (worker_id, boot_id, hub_id, session, lease_until, last_seen_at) VALUES (?, ?, ?, ?, ?, ?)
-     ON CONFLICT DO UPDATE SET boot_id = excluded.boot_id, hub_id = excluded.hub_id, session = excluded.session,
-       lease_until = excluded.lease_until, last_seen_at = excluded.last_seen_at`,
+    `INSERT INTO workers (worker_id, boot_id, turn, hub_id, session, lease_until, last_seen_at) VALUES (?, ?, ?, ?, ?, ?, ?)
+     ON CONFLICT DO UPDATE SET boot_id = excluded.boot_id, turn = excluded.turn, hub_id = excluded.hub_id,
+       session = excluded.session, lease_until = excluded.lease_until, last_seen_at = excluded.last_seen_at`,
     workerId,
     bootId,
+    turn,
     args.hubId,
     id,
     args.leaseUntil,
