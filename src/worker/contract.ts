@@ -60,7 +60,7 @@ export interface WorkerTimes {
   backoffCapMs: number;
   /** a channel that stayed up this long starts the waits anew */
   stableMs: number;
-  /** from accept to the command's start */
+  /** from entering a slot to the command's start, without the wait until others' sandboxes are made */
   startMs: number;
   /** for making a sandbox ahead and loading its modules */
   warmMs: number;

@@ -16,6 +16,7 @@ import { grantsOf, type SandboxNetwork } from "./network.ts";
 import { OutputPump } from "./output-pump.ts";
 import { feedStdin } from "./prepare-inputs.ts";
 import type { HeldSandbox, SandboxSource } from "./sandboxes.ts";
+import { StartBound, type Bound } from "./start-bound.ts";
 import { startCommand } from "./start-command.ts";
 import { StdinText } from "./stdin-text.ts";
 import { stopError } from "./stop.ts";
@@ -110,19 +111,19 @@ export class JobRunner {
   async #start(attempt: Attempt, kept: AsyncDisposableStack): Promise<Command> {
     const { lease, bounds } = attempt;
     const { spec, profile } = lease;
-    using deadline = deadlineSignal(this.#options.times.startMs, "starting the command");
-    using either = linkSignals(lease.stop.soft, deadline.signal);
+    using bound = new StartBound(this.#options.times.startMs, lease.stop.soft);
+    const { signal } = bound;
     const program = programOf(spec, profile);
     const grants = grantsOf(spec, profile, this.#deps.network);
-    attempt.held = await this.#acquire(lease, grants, kept, either.signal);
+    attempt.held = await this.#acquire(lease, grants, kept, bound);
     const { sandbox, warm } = attempt.held;
-    const network = await this.#attach({ lease, sandbox, grants }, kept, either.signal);
+    const network = await this.#attach({ lease, sandbox, grants }, kept, signal);
     const text = this.#stdinText(lease, kept);
     const asking = (): void => {
       attempt.asked = true;
     };
     const start = { lease, program, text, asking, checkHeld: () => this.#checkHeld(lease) };
-    const exec = await startCommand(attempt.held, start, either.signal);
+    const exec = await startCommand(attempt.held, start, signal);
     return this.#started({ lease, bounds, sandbox, warm, network, exec }, text);
   }
 
@@ -136,11 +137,11 @@ export class JobRunner {
     lease: Lease,
     grants: readonly McpGrant[],
     kept: AsyncDisposableStack,
-    signal: AbortSignal,
+    bound: Bound,
   ): Promise<HeldSandbox> {
     const { profile, ref } = lease;
     const hosts = grants.map(({ host }) => host);
-    const making = this.#deps.sandboxes.acquire(profile, ref.lease, hosts, signal);
+    const making = this.#deps.sandboxes.acquire(profile, ref.lease, hosts, bound);
     kept.defer(async () => {
       const removed = making.then(
         (held) => held[Symbol.asyncDispose](),
@@ -150,7 +151,7 @@ export class JobRunner {
         (error: unknown) => lease.log.warn({ err: error }, "a sandbox is still being made"),
       );
     });
-    return await abortable(making, signal);
+    return await abortable(making, bound.signal);
   }
 
   async #attach(

@@ -4,8 +4,10 @@ import { abortable, withDeadline } from "../async/index.ts";
 import { SallyportError } from "../errors.ts";
 import type { Log } from "../log.ts";
 import type { Driver, LanguageName, Profile, Sandbox, SandboxSpec } from "../sandbox/index.ts";
+import type { Calm } from "./calm.ts";
 import { equip, outfitOf, type SandboxNetwork } from "./network.ts";
 import type { Interpreter } from "./pool/interpreter.ts";
+import type { Bound } from "./start-bound.ts";
 
 /** A sandbox one lease owns; disposing it removes the sandbox and never throws. */
 export interface HeldSandbox extends AsyncDisposable {
@@ -20,19 +22,16 @@ export interface HeldSandbox extends AsyncDisposable {
 
 export interface SandboxSource {
   /**
-   * `hosts`: what has to resolve in it; more may. Throws what the driver's `create` throws, or the signal's reason; nothing is left behind then.
+   * `hosts`: what has to resolve in it; more may. Throws what the driver's `create` throws, or the bound's reason; nothing is left behind then.
+   * The bound stands still while it waits until others' sandboxes are made.
    */
-  acquire(
-    profile: Profile,
-    lease: string,
-    hosts: readonly string[],
-    signal: AbortSignal,
-  ): Promise<HeldSandbox>;
+  acquire(profile: Profile, lease: string, hosts: readonly string[], bound: Bound): Promise<HeldSandbox>;
 }
 
 export interface ColdSandboxesDeps {
   driver: Driver;
   network: SandboxNetwork | undefined;
+  calm: Calm;
   log: Log;
   /** Told when the driver could not make one */
   failed: (profile: Profile, error: SallyportError) => void;
@@ -61,14 +60,14 @@ export class ColdSandboxes implements SandboxSource {
     profile: Profile,
     lease: string,
     hosts: readonly string[],
-    signal: AbortSignal,
+    bound: Bound,
   ): Promise<HeldSandbox> {
     const outfit = outfitOf(profile, this.#deps.network);
     const names = [...new Set([...outfit.hosts, ...hosts])];
-    const sandbox = await this.#create({ profile, lease, hosts: names }, signal);
+    const sandbox = await this.#create({ profile, lease, hosts: names }, bound);
     const remove = (): Promise<void> => removeSandbox(sandbox, this.#deps, this.#cleanUpMs);
     try {
-      await abortable(equip(sandbox.guest, outfit), signal);
+      await abortable(equip(sandbox.guest, outfit), bound.signal);
     } catch (error) {
       await remove();
       throw error;
@@ -77,9 +76,14 @@ export class ColdSandboxes implements SandboxSource {
     return { sandbox, env, warm: false, interpreters: new Map(), [Symbol.asyncDispose]: remove };
   }
 
-  async #create(spec: SandboxSpec, signal: AbortSignal): Promise<Sandbox> {
+  async #create(spec: SandboxSpec, bound: Bound): Promise<Sandbox> {
+    const { signal } = bound;
+    using waiting = new DisposableStack();
+    waiting.use(bound.pause());
+    waiting.use(this.#deps.calm.crowd());
     try {
       return await this.#turns.add(() => {
+        waiting.dispose();
         signal.throwIfAborted();
         return this.#deps.driver.create(spec, signal);
       });

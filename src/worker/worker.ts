@@ -131,7 +131,7 @@ class DialOutWorker implements Worker {
         driver,
         network,
         cold: new ColdSandboxes(
-          { driver, network, log, failed },
+          { driver, network, log, failed, calm: this.#calm },
           { ...this.#times, concurrency: Math.max(2, 2 * this.#options.cpus) },
         ),
         calm: this.#calm,

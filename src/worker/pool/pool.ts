@@ -1,6 +1,7 @@
 /**
  * Sandboxes made and warmed ahead, each used by one job and removed with it. Who finds none goes cold at once. The pool is in no
- * hurry: it makes one when no job is on the way to its command and memory is left, and gives way when a job needs the memory.
+ * hurry: it makes one when no job is on the way to its command and memory is left, gives way when a job needs the memory, and makes
+ * none while jobs wait for their turn to have one made.
  */
 import PQueue from "p-queue";
 import { Backoff, deadlineSignal, linkSignals, Notifier } from "../../async/index.ts";
@@ -10,6 +11,7 @@ import type { Driver, Profile } from "../../sandbox/index.ts";
 import type { Calm, Patience } from "../calm.ts";
 import { removeSandbox, type HeldSandbox, type SandboxSource } from "../sandboxes.ts";
 import { outfitOf, type SandboxNetwork } from "../network.ts";
+import type { Bound } from "../start-bound.ts";
 import { Shelf } from "./shelf.ts";
 import { makeWarm, type WarmSandbox } from "./warm-sandbox.ts";
 
@@ -104,16 +106,11 @@ export class Pool implements SandboxSource, AsyncDisposable {
   }
 
   /** Throws what a cold `acquire` throws. A warm one is taken in the turn of the call, so no two jobs can get it. */
-  acquire(
-    profile: Profile,
-    lease: string,
-    hosts: readonly string[],
-    signal: AbortSignal,
-  ): Promise<HeldSandbox> {
-    signal.throwIfAborted();
+  acquire(profile: Profile, lease: string, hosts: readonly string[], bound: Bound): Promise<HeldSandbox> {
+    bound.signal.throwIfAborted();
     const place = this.#places.get(profile.digest);
     const warm = place?.shelf.take(hosts);
-    if (place === undefined || warm === undefined) return this.#acquireCold(profile, lease, hosts, signal);
+    if (place === undefined || warm === undefined) return this.#acquireCold(profile, lease, hosts, bound);
     this.#free(profile);
     this.#deps.changed();
     this.#top(place);
@@ -142,10 +139,10 @@ export class Pool implements SandboxSource, AsyncDisposable {
     profile: Profile,
     lease: string,
     hosts: readonly string[],
-    signal: AbortSignal,
+    bound: Bound,
   ): Promise<HeldSandbox> {
-    await this.#giveWay(signal);
-    return await this.#deps.cold.acquire(profile, lease, hosts, signal);
+    await this.#giveWay(bound.signal);
+    return await this.#deps.cold.acquire(profile, lease, hosts, bound);
   }
 
   /** Jobs were promised the memory that what waits here holds. */

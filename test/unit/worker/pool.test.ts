@@ -14,11 +14,15 @@ import { Calm } from "../../../src/worker/calm.ts";
 import type { SandboxNetwork } from "../../../src/worker/network.ts";
 import { Pool, type PoolOptions } from "../../../src/worker/pool/pool.ts";
 import { ColdSandboxes, type HeldSandbox } from "../../../src/worker/sandboxes.ts";
+import type { Bound } from "../../../src/worker/start-bound.ts";
 import { fakeNetwork } from "../../helpers/fake-network.ts";
 import { testProfile } from "../../helpers/simulated-hub.ts";
 import { eventually } from "../../helpers/hub.ts";
 
-const never = new AbortController().signal;
+const unbounded: Bound = {
+  signal: new AbortController().signal,
+  pause: () => ({ [Symbol.dispose]: () => undefined }),
+};
 
 interface Bench extends AsyncDisposable {
   pool: Pool;
@@ -36,6 +40,8 @@ interface BenchOptions extends Partial<PoolOptions> {
   room?: () => number;
   log?: Log;
   network?: SandboxNetwork;
+  /** made at once for jobs */
+  turns?: number;
 }
 
 function bench({
@@ -44,6 +50,7 @@ function bench({
   room = () => 2 ** 40,
   log = silentLog(),
   network,
+  turns = 64,
   ...over
 }: BenchOptions): Bench {
   const fake = createFakeDriver({ faults });
@@ -55,8 +62,8 @@ function bench({
   const calm = new Calm();
   const judged: (SallyportError | undefined)[] = [];
   const cold = new ColdSandboxes(
-    { driver: fake, network, log, failed: () => undefined },
-    { cleanUpMs: 1_000, concurrency: 64 },
+    { driver: fake, network, calm, log, failed: () => undefined },
+    { cleanUpMs: 1_000, concurrency: turns },
   );
   const times = { quietMs: 1, patienceMs: 50, warmMs: 5_000, cleanUpMs: 1_000 };
   const pool = new Pool(
@@ -80,7 +87,7 @@ function bench({
     calm,
     judged,
     creates: () => creates,
-    get: (profile, hosts = []) => pool.acquire(profile, `job-${(leases += 1)}`, hosts, never),
+    get: (profile, hosts = []) => pool.acquire(profile, `job-${(leases += 1)}`, hosts, unbounded),
     [Symbol.asyncDispose]: async () => {
       await pool[Symbol.asyncDispose]();
       assert.deepEqual(await fake.list(), [], "nothing is left");
@@ -164,6 +171,21 @@ test("nothing is made while a job is on its way, for a while", async () => {
   assert.equal(it.creates(), 0);
   job[Symbol.dispose]();
   await eventually(async () => it.pool.count(profile) === 1);
+});
+
+test("nothing is made ahead while jobs wait for their turn, however long; then it fills again", async () => {
+  const profile = pooled("p", 2);
+  const faults: FakeFaults = { createMs: 15 };
+  await using it = bench({ profiles: [profile], faults, turns: 1, quietMs: 0, patienceMs: 0 });
+  const jobs = Array.from({ length: 6 }, () => it.get(profile));
+  await new Promise((resolve) => setImmediate(resolve));
+  it.pool.start();
+  for (const job of jobs.slice(0, 4)) {
+    await using _held = await job;
+    assert.equal(it.creates(), 0, "jobs come first");
+  }
+  for (const job of jobs.slice(4)) await (await job)[Symbol.asyncDispose]();
+  await eventually(async () => it.pool.count(profile) === 2);
 });
 
 test("a waiting sandbox that dies is dropped and replaced", async () => {
