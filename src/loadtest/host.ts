@@ -32,6 +32,8 @@ export interface HostPoint {
   iowait: number;
   memoryUsedBytes: number;
   generator: number;
+  /** of the time, in which something that could have run waited for a processor; null where the kernel does not tell */
+  waiting: number | null;
 }
 
 /** Counters since boot (ticks), memory now, our own processor time (`ms`). */
@@ -43,6 +45,8 @@ export interface HostReading {
   all: number;
   memoryUsedBytes: number;
   ownCpuMs: number;
+  /** `µs` since boot in which something waited for a processor; null where the kernel does not tell */
+  waitedUs: number | null;
 }
 
 export type ReadHost = (at: number) => HostReading | undefined;
@@ -112,6 +116,10 @@ function between(from: HostReading, to: HostReading): HostPoint {
     iowait: (to.iowait - from.iowait) / ticks,
     memoryUsedBytes: to.memoryUsedBytes,
     generator: (to.ownCpuMs - from.ownCpuMs) / ms,
+    waiting:
+      from.waitedUs === null || to.waitedUs === null
+        ? null
+        : Math.min(1, (to.waitedUs - from.waitedUs) / 1_000 / ms),
   };
 }
 
@@ -138,9 +146,20 @@ function readHost(at: number): HostReading | undefined {
       all: user + nice + kernel + idle + iowait + irq + soft + steal,
       memoryUsedBytes: (kib("MemTotal") - kib("MemAvailable")) * 1_024,
       ownCpuMs: (own.user + own.system) / 1_000,
+      waitedUs: readPressure(),
     };
   } catch {
     return undefined;
+  }
+}
+
+/** As in https://docs.kernel.org/accounting/psi.html; null where the kernel keeps no such account. */
+function readPressure(): number | null {
+  try {
+    const some = /^some .*total=(\d+)/m.exec(readFileSync("/proc/pressure/cpu", "utf8"))?.[1];
+    return some === undefined ? null : Number(some);
+  } catch {
+    return null;
   }
 }
 

@@ -49,6 +49,8 @@ export interface Report {
   };
   peak: { outstanding: number; running: number; maxRssBytes: number };
   generator: { loopDelayMs: { p50: number; p99: number; max: number }; busiest: number };
+  /** How this host answers under the load, shares over the whole run; null where they cannot be read */
+  responsiveness: { busy: number | null; waiting: number | null; saturated: boolean };
   leaks: LeakReport;
   slices: Slice[];
   hostPoints: HostPoint[];
@@ -113,6 +115,7 @@ export function makeReport(run: Run): Report {
       loopDelayMs: run.loopDelayMs,
       busiest: largest(run.hostPoints.map((point) => point.generator)),
     },
+    responsiveness: responsivenessOf(run),
     leaks: run.leaks,
     slices: slice(records, elapsedMs, madeAt),
     hostPoints: run.hostPoints,
@@ -131,6 +134,23 @@ function madeTimes({ view, startedAt, elapsedMs }: Run): number[] | null {
   return view.seen
     .flatMap(({ madeAt }) => (madeAt === null ? [] : [madeAt - startedAt.getTime()]))
     .filter((at) => at >= 0 && at <= elapsedMs);
+}
+
+/** From here on what is measured is the host's want of processors as much as Sallyport: share of the time, and `ms` */
+const saturatedFrom = { busy: 0.95, waiting: 0.5, lateMs: 50 };
+
+function responsivenessOf({ hostPoints, loopDelayMs }: Run): Report["responsiveness"] {
+  const busy = mean(hostPoints.map((point) => point.user + point.system));
+  const waiting = mean(hostPoints.flatMap((point) => point.waiting ?? []));
+  const saturated =
+    (busy ?? 0) >= saturatedFrom.busy ||
+    (waiting ?? 0) >= saturatedFrom.waiting ||
+    loopDelayMs.p99 >= saturatedFrom.lateMs;
+  return { busy, waiting, saturated };
+}
+
+function mean(shares: readonly number[]): number | null {
+  return shares.length === 0 ? null : shares.reduce((sum, share) => sum + share, 0) / shares.length;
 }
 
 function failuresOf(bad: readonly JobRecord[]): Failure[] {

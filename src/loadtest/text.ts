@@ -94,10 +94,8 @@ export function figures(report: Report): [string, string][] {
     ["peak", `${peak.outstanding} outstanding, ${peak.running} running at once`],
     ["largest job", `${formatSize(peak.maxRssBytes)} resident`],
     ["host", describeHost(report)],
-    [
-      "generator",
-      `at most ${percent(generator.busiest)} of one processor, timers late by p99 ${ms(generator.loopDelayMs.p99)}, max ${ms(generator.loopDelayMs.max)}`,
-    ],
+    ["responsiveness", describeResponsiveness(report)],
+    ["generator", `at most ${percent(generator.busiest)} of one processor`],
   ];
 }
 
@@ -117,12 +115,19 @@ function describeCreates({ rates, sandboxes }: Report): string {
   return `${number(rates.createsPerS)} (${sandboxes.made} sandboxes made for jobs and pools${missed})`;
 }
 
-function describeHost({ hostPoints, host }: Report): string {
-  if (hostPoints.length === 0) return "cannot be read here";
-  const busy = hostPoints.map((point) => point.user + point.system);
-  const mean = busy.reduce((sum, share) => sum + share, 0) / busy.length;
+/** Whether the host itself was short of processors, so that latencies are partly its own. */
+function describeResponsiveness({ responsiveness, generator }: Report): string {
+  const { p50, p99, max } = generator.loopDelayMs;
+  const timers = `timers late by p50 ${ms(p50)}, p99 ${ms(p99)}, max ${ms(max)}`;
+  const { waiting, saturated } = responsiveness;
+  const waits = waiting === null ? "" : `; something waited for a processor ${percent(waiting)} of the time`;
+  return `${saturated ? "SATURATED" : "not saturated"}: ${timers}${waits}`;
+}
+
+function describeHost({ hostPoints, host, responsiveness: { busy } }: Report): string {
+  if (busy === null) return "cannot be read here";
   const memory = Math.max(...hostPoints.map((point) => point.memoryUsedBytes));
-  return `${percent(mean)} of ${host.processors} processors on average, at most ${formatSize(memory)} of ${formatSize(host.memoryBytes)} memory in use`;
+  return `${percent(busy)} of ${host.processors} processors on average, at most ${formatSize(memory)} of ${formatSize(host.memoryBytes)} memory in use`;
 }
 
 function quantileCells({ n, p50, p90, p99, p999, max }: Quantiles): string[] {

@@ -60,6 +60,7 @@ function report(): Report {
       iowait: 0.02,
       memoryUsedBytes: 2 ** 31 + n * 2 ** 24,
       generator: 0.1,
+      waiting: 0.3,
     };
   });
   const seen = Array.from({ length: 200 }, (_, n) => ({

@@ -46,7 +46,7 @@ ${failures(report)}
 }
 
 function tiles(report: Report): string {
-  const { jobs, latency, rates, sandboxes, peak, leaks } = report;
+  const { jobs, latency, rates, sandboxes, peak, generator, responsiveness, leaks } = report;
   const begun = sandboxes.warm + sandboxes.cold;
   const left = leaks.unchecked === null ? String(leakCount(leaks)) : "unseen";
   const shown: [string, string, boolean?][] = [
@@ -60,6 +60,7 @@ function tiles(report: Report): string {
     ["creates/s", rates.createsPerS === null ? "–" : number(rates.createsPerS)],
     ["warm hits", begun === 0 ? "–" : `${number((sandboxes.warm * 100) / begun)} %`],
     ["peak running", String(peak.running)],
+    ["timers late p99", ms(generator.loopDelayMs.p99), responsiveness.saturated],
     ["left behind", left, leakCount(leaks) > 0],
   ];
   return shown

@@ -132,6 +132,17 @@ function hostCharts({ hostPoints, elapsedMs, host }: Report): string[] {
       stacked: true,
       y: { label: "share", format: (value) => `${Math.round(value * 100)} %`, most: 1 },
     }),
+    ...(hostPoints.every(({ waiting }) => waiting === null)
+      ? []
+      : [
+          timeChart({
+            ...points,
+            title: "Want of processors",
+            note: "Share of the time in which something on this host waited for a processor.",
+            tracks: [{ name: "somebody waits", colour: "c2", of: (point) => point.waiting ?? 0 }],
+            y: { label: "share", format: (value) => `${Math.round(value * 100)} %`, most: 1 },
+          }),
+        ]),
     timeChart({
       ...points,
       title: "Memory of this host",

@@ -1,12 +1,14 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import * as fc from "fast-check";
+import type { HostPoint } from "../../../src/loadtest/host.ts";
 import { leakCount, uncheckedLeaks } from "../../../src/loadtest/leaks.ts";
+import { renderPage } from "../../../src/loadtest/page/page.ts";
 import { at, quantiles } from "../../../src/loadtest/quantiles.ts";
 import { held, makeReport } from "../../../src/loadtest/report.ts";
 import { peaks, slice } from "../../../src/loadtest/series.ts";
 import { stageOf } from "../../../src/loadtest/stages.ts";
-import { ms, reportTables, verdict } from "../../../src/loadtest/text.ts";
+import { figures, ms, reportTables, verdict } from "../../../src/loadtest/text.ts";
 import { record, run } from "./samples.ts";
 
 const clean = { ...uncheckedLeaks(""), unchecked: null, processes: 0 };
@@ -149,4 +151,38 @@ test("durations are written in the unit that reads best", () => {
     "1.23s",
     "65.0s",
   ]);
+});
+
+const point = (busy: number, waiting: number | null): HostPoint => ({
+  at: 250,
+  user: busy / 2,
+  system: busy / 2,
+  iowait: 0,
+  memoryUsedBytes: 1,
+  generator: 0.1,
+  waiting,
+});
+
+test("a host is called saturated when its processors are busy, waited for, or late to answer", () => {
+  const late = { p50: 1, p99: 51, max: 90 };
+  const of = (hostPoints: HostPoint[], loopDelayMs = { p50: 0, p99: 1, max: 2 }): unknown =>
+    makeReport(run([record(0, 10)], { hostPoints, loopDelayMs })).responsiveness;
+  assert.deepEqual(of([]), { busy: null, waiting: null, saturated: false });
+  assert.deepEqual(of([point(0.25, 0.1), point(0.75, 0.3)]), { busy: 0.5, waiting: 0.2, saturated: false });
+  assert.deepEqual(of([point(0.5, null)]), { busy: 0.5, waiting: null, saturated: false });
+  assert.deepEqual(of([point(1, null)]), { busy: 1, waiting: null, saturated: true });
+  assert.deepEqual(of([point(0.5, 0.75)]), { busy: 0.5, waiting: 0.75, saturated: true });
+  assert.deepEqual(of([], late), { busy: null, waiting: null, saturated: true });
+});
+
+test("responsiveness is told in the text and on the page, with what it rests on", () => {
+  const late = { p50: 1, p99: 60, max: 90 };
+  const report = makeReport(run([record(0, 10)], { hostPoints: [point(1, 0.5)], loopDelayMs: late }));
+  const [, told] = figures(report).find(([name]) => name === "responsiveness") ?? [];
+  assert.match(told ?? "", /^SATURATED: .*p99 60\.0ms.*waited for a processor 50\.0 % of the time/);
+  const page = renderPage(report);
+  assert.match(page, /timers late p99<\/dt><dd class="bad">60\.0ms/);
+  assert.match(page, /Want of processors/);
+  const unread = makeReport(run([record(0, 10)], { hostPoints: [point(1, null)] }));
+  assert.doesNotMatch(renderPage(unread), /Want of processors/);
 });
