@@ -15,10 +15,12 @@ export interface Report {
 export interface ReportDeps {
   uplink: Uplink;
   output: OutputStream;
+  /** resolves once the hub said that the lease is this worker's */
+  confirmed: Promise<void>;
 }
 
 /**
- * Tells the hub how the attempt ended once all it printed is confirmed, and says it again on every channel and every
+ * Tells the hub how the attempt ended once the lease and all it printed are confirmed, and says it again on every channel and every
  * `resendMs` until `signal` fires, that is: until the hub answered. Never rejects.
  */
 export async function reportExit(
@@ -28,6 +30,7 @@ export async function reportExit(
   signal: AbortSignal,
 ): Promise<void> {
   try {
+    await abortable(deps.confirmed, signal);
     const missing = await abortable(deps.output.delivered, signal);
     const outcome: AttemptOutcome = { ...report.outcome, logEnd: report.logEnd(), missing };
     for (;;) {

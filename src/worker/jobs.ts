@@ -74,9 +74,9 @@ export class Jobs {
   }
 
   async #report(lease: Lease, outcome: Outcome): Promise<void> {
-    const { ref, output, spool } = lease;
+    const { ref, output, spool, confirmed } = lease;
     lease.log.debug({ reason: outcome.reason, exitCode: outcome.exitCode }, "lease over");
-    const deps = { uplink: this.#deps.uplink, output };
+    const deps = { uplink: this.#deps.uplink, output, confirmed };
     await reportExit(deps, { ref, outcome, logEnd: () => spool.to }, this.#times.resendMs, lease.ended);
     await spool[Symbol.asyncDispose]();
   }

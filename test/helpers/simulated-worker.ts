@@ -188,9 +188,15 @@ export class SimulatedWorker implements AsyncDisposable {
       this.held.set(message.lease, job);
       channel.send({ type: "offer.accept", ...job.lease });
       job.attach(channel, 0);
-      void (this.options.run ?? printAndExit)(job).catch(() => undefined);
     }
-    if (message.type === "lease.cancel") this.held.get(message.lease)?.cancelled.resolve(message.reason);
+    if (message.type === "lease.confirmed") {
+      const job = this.held.get(message.lease);
+      if (job !== undefined) void (this.options.run ?? printAndExit)(job).catch(() => undefined);
+    }
+    if (message.type === "lease.cancel") {
+      this.held.get(message.lease)?.cancelled.resolve(message.reason);
+      if (message.reason === "superseded") this.held.get(message.lease)?.forget();
+    }
     if (message.type === "lease.done") this.held.get(message.lease)?.done.resolve(message.outcome);
     if (message.type === "leases.request") {
       const leases = [...this.held.values()].map((job) => ({

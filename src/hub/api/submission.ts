@@ -1,7 +1,7 @@
 /** From a request's body to a queued job. */
 import { SallyportError } from "../../errors.ts";
 import { resolveJob, type ParsedJobRequest, type ProfileOffer } from "../../protocol/index.ts";
-import type { JobRecord } from "../../store/index.ts";
+import type { JobRecord, NewJob } from "../../store/index.ts";
 import type { Identity } from "../auth/keys.ts";
 import type { HubContext } from "../connections/context.ts";
 import { isStoreTrouble } from "../connections/persist.ts";
@@ -29,7 +29,7 @@ export async function submitJob(
   checkRoutes(hub, request);
   const now = Date.now();
   const id = newJobId(now);
-  const submitting = hub.store.jobs.submit({
+  const job: NewJob = {
     id,
     tenant: { id: identity.tenant, weight: identity.weight },
     spec,
@@ -37,18 +37,19 @@ export async function submitJob(
     idempotencyKey,
     requestDigest: digest,
     now,
-  });
-  const along = dispatchAlong(hub, spec);
+  };
+  const submitting = hub.store.jobs.submit(job);
+  const along = dispatchAlong(hub, job);
   along.catch(() => undefined);
   const submitted = await submitting;
-  if (submitted.created) hub.tasks.start("dispatch of a new job", () => wakeUnlessGone(hub, id, along));
+  if (submitted.created) hub.tasks.start("dispatch of a new job", () => wakeUnlessGone(hub, along));
   return submitted;
 }
 
 /** The dispatch loop looks for whoever was not handed over at once. */
-async function wakeUnlessGone(hub: HubContext, id: string, along: Promise<string[]>): Promise<void> {
+async function wakeUnlessGone(hub: HubContext, along: Promise<boolean>): Promise<void> {
   try {
-    if ((await along).includes(id)) return;
+    if (await along) return;
   } catch (error) {
     if (!isStoreTrouble(error)) throw error;
   }

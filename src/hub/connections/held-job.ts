@@ -30,6 +30,11 @@ export class HeldJob {
     return this.#over.signal;
   }
 
+  /** Resolves when everything the worker said of it so far is on disk, or never will be. */
+  get recorded(): Promise<unknown> {
+    return this.#last;
+  }
+
   end(reason: SallyportError): void {
     this.#over.abort(reason);
   }

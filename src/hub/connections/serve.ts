@@ -172,7 +172,7 @@ async function leave(
   context.registry.remove(connection);
   connection.log.info({ code: reason.code, reason: reason.message, drained }, "worker disconnected");
   await Promise.all([
-    ...unanswered.map((claim) => takeBack(context, claim, "worker_left")),
+    ...unanswered.map((pending) => takeBack(context, pending, "worker_left")),
     drained && current ? context.store.leases.closeSession(connection.sessionId, Date.now()) : undefined,
   ]);
 }

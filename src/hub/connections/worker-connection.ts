@@ -13,6 +13,8 @@ type Hello = Extract<WorkerMessage, { type: "hello" }>;
 
 export interface PendingOffer {
   claim: Claim;
+  /** whether the store gave the job to this connection: known later for an offer sent ahead of its claim; never rejects */
+  granted: Promise<boolean>;
   /** monotonic `ms` */
   sentAt: number;
   timer: NodeJS.Timeout;
@@ -193,12 +195,12 @@ export class WorkerConnection {
   }
 
   /** The channel is over: nothing is offered or fed through it any more. Returns what it was offered and had not answered. */
-  closed(reason: SallyportError): Claim[] {
+  closed(reason: SallyportError): PendingOffer[] {
     this.enter("closed");
     const unanswered = [...this.offers.values()];
     for (const { timer } of unanswered) clearTimeout(timer);
     this.offers.clear();
     for (const job of this.held.values()) job.end(reason);
-    return unanswered.map(({ claim }) => claim);
+    return unanswered;
   }
 }

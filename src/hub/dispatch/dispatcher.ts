@@ -1,11 +1,11 @@
 import { abortable, sleep } from "../../async/index.ts";
-import type { JobSpec } from "../../protocol/index.ts";
-import { poolOf } from "../../store/index.ts";
+import { sameLease } from "../../protocol/index.ts";
+import { poolOf, type Claim, type NewJob } from "../../store/index.ts";
 import type { HubContext } from "../connections/context.ts";
 import type { WorkerConnection } from "../connections/worker-connection.ts";
 import { isStoreTrouble } from "../connections/persist.ts";
 import { allot, leavesWaiting, type Allotment } from "./match.ts";
-import { offer } from "./offer.ts";
+import { offer, offerAhead } from "./offer.ts";
 
 /** wait after the store failed, `ms` */
 const troubleMs = 500;
@@ -27,17 +27,33 @@ export async function dispatchLoop(context: HubContext, signal: AbortSignal): Pr
 }
 
 /**
- * Claims one job of the pool a job of `spec` is put into in this very turn, when nobody waits and some worker has room: a store that commits
- * together what is asked together hands the job over with the commit that takes it. Resolves with the claimed jobs' ids, mostly
- * just that one; rejects as the store does.
+ * Hands a job over that is submitted in this very turn, when nobody waits and some worker has room: it is claimed along, by the same
+ * commit where the store commits together what is asked together, and offered meanwhile. Resolves with whether this job was
+ * claimed; another that was claimed in its place is offered as any other. Rejects as the store does.
  */
-export async function dispatchAlong(context: HubContext, spec: JobSpec): Promise<string[]> {
-  if (!context.wake.clear) return [];
+export async function dispatchAlong(
+  context: HubContext,
+  { id, tenant, spec, inputs }: NewJob,
+): Promise<boolean> {
+  if (!context.wake.clear) return false;
   const { profile, labels } = spec;
   const coming = { pool: poolOf(spec).pool, profile, labels, queued: 1, oldestAt: 0 };
   const rooms = roomyWorkers(context).map((connection) => connection.room());
   const [allotment] = allot([coming], rooms);
-  return allotment === undefined ? [] : await claimAndOffer(context, allotment);
+  const connection = allotment && context.registry.get(allotment.workerId);
+  if (connection === undefined) return false;
+  const claiming = claim(context, connection, { pool: coming.pool, limit: 1 });
+  const lease = { lease: id, attempt: 1, epoch: 1 };
+  const granted = claiming.then(
+    (claims) => claims.some((claim) => sameLease(claim.lease, lease)),
+    () => false,
+  );
+  const foreseen = { lease, jobId: id, tenant: tenant.id, spec, hasInputs: inputs !== null };
+  await offerAhead(context, connection, { claim: foreseen, granted });
+  for (const claim of await claiming) {
+    if (!sameLease(claim.lease, lease)) await offer(context, connection, claim);
+  }
+  return await granted;
 }
 
 /** One look at the pools and the workers: one claim per pool and worker, all in one go. */
@@ -56,17 +72,20 @@ function roomyWorkers(context: HubContext): WorkerConnection[] {
 }
 
 /** Room is set aside from the decision on, so that nobody decides on it twice. */
-async function claimAndOffer(context: HubContext, allotment: Allotment): Promise<string[]> {
+async function claimAndOffer(context: HubContext, allotment: Allotment): Promise<void> {
   const { pool, workerId, limit, profile } = allotment;
   const connection = context.registry.get(workerId);
-  if (connection === undefined) return [];
-  const { sessionId } = connection;
-  const aside = connection.setAside(profile, limit);
-  try {
-    const claims = await context.store.leases.claim({ pool, sessionId, limit, now: Date.now() });
-    for (const claim of claims) await offer(context, connection, claim);
-    return claims.map(({ jobId }) => jobId);
-  } finally {
-    aside[Symbol.dispose]();
+  if (connection === undefined) return;
+  using _aside = connection.setAside(profile, limit);
+  for (const claimed of await claim(context, connection, { pool, limit })) {
+    await offer(context, connection, claimed);
   }
+}
+
+function claim(
+  context: HubContext,
+  { sessionId }: WorkerConnection,
+  wanted: Pick<Allotment, "pool" | "limit">,
+): Promise<Claim[]> {
+  return context.store.leases.claim({ ...wanted, sessionId, now: Date.now() });
 }

@@ -5,8 +5,9 @@ import { tellSuperseded } from "../superseded.ts";
 import type { Handler } from "./handler.ts";
 
 /**
- * The worker took an offer. It is told at once that it was heard in time, and may start the command: nobody else gets the job
- * meanwhile, since only this connection takes the offer back, and a store left with an open offer by a hub that died counts it as accepted.
+ * The worker took an offer. Once the job is its own in the store it is told that it was heard in time, and may start the command:
+ * nobody else gets the job meanwhile, since only this connection takes the offer back, and a store left with an open offer by a
+ * hub that died counts it as accepted.
  */
 export const onAccept: Handler<"offer.accept"> = async (context, connection, message) => {
   const lease = refOf(message);
@@ -16,13 +17,17 @@ export const onAccept: Handler<"offer.accept"> = async (context, connection, mes
     return;
   }
   const job = connection.hold(pending.claim);
+  const leasedAt = Date.now();
+  const accepting = job.record(async () =>
+    (await pending.granted) ? await context.store.leases.accept(lease, leasedAt) : "superseded",
+  );
+  if (!(await pending.granted)) return;
   connection.channel.send({ type: "lease.confirmed", ...lease });
   context.metrics.offerAnswered("accepted", performance.now() - pending.sentAt);
-  if (pending.claim.hasInputs) context.tasks.start("inputs", () => sendInputs(context, connection, job));
-  const leasedAt = Date.now();
+  if (job.hasInputs) context.tasks.start("inputs", () => sendInputs(context, connection, job));
   const leased = withAttempt({ ...lease, workerId: connection.workerId, leasedAt });
   context.live.patch(job.jobId, leased);
-  if ((await job.record(() => context.store.leases.accept(lease, leasedAt))) === "superseded") {
+  if ((await accepting) === "superseded") {
     context.live.touch(job.jobId);
     tellSuperseded(context, connection, lease, message.type);
     return;

@@ -6,6 +6,7 @@ import type { Handler } from "./handler.ts";
 
 /** The worker lists what it really holds: both sides settle on what goes on. */
 export const onLeases: Handler<"leases"> = async (context, connection, message) => {
+  await Promise.all([...connection.held.values()].map(({ recorded }) => recorded));
   const missing = new Set(connection.held.keys());
   message.leases.forEach(({ lease }) => missing.delete(lease));
   const verdicts = await context.store.leases.reconcile(connection.sessionId, message.leases, Date.now());

@@ -1,4 +1,5 @@
 import { refOf } from "../registry.ts";
+import { giveBack } from "../../dispatch/offer.ts";
 import type { Handler } from "./handler.ts";
 
 /** How long a worker without room is left alone, in `ms`, unless it says sooner that it has some */
@@ -10,16 +11,13 @@ export const onReject: Handler<"offer.reject"> = async (context, connection, mes
   const pending = connection.takeOffer(lease);
   if (pending === undefined) return;
   const { reason, detail } = message;
-  const released = context.store.leases.release(lease, Date.now());
   context.metrics.offerAnswered(reason, performance.now() - pending.sentAt);
   if (reason === "draining") connection.enter("draining");
   if (reason === "profile_unknown") connection.profiles.delete(pending.claim.spec.profile);
   if (reason === "profile_unusable") markUnusable(connection, pending.claim.spec.profile, detail);
   if (reason === "no_slot" || reason === "no_memory") connection.rest(restMs);
   connection.log.info({ jobId: lease.lease, reason, detail }, "offer rejected");
-  await released;
-  context.live.touch(lease.lease);
-  context.wake.because("offer returned");
+  await giveBack(context, pending);
 };
 
 function markUnusable(connection: Parameters<typeof onReject>[1], profile: string, message: string): void {
