@@ -51,6 +51,7 @@ async function takeUp(context: HubContext, connection: WorkerConnection, verdict
   const record = verdict.verdict === "continue" ? await context.store.jobs.get(lease.lease) : null;
   if (record === null) return;
   const job = connection.hold({ lease, spec: record.spec });
+  job.confirmed = true;
   const startedAt = record.attempts.find((entry) => entry.attempt === lease.attempt)?.startedAt ?? null;
   if (startedAt !== null) {
     job.deadlineAt = performance.now() + record.spec.timeoutMs + context.intervals.graceMs;

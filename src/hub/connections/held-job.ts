@@ -10,6 +10,8 @@ export class HeldJob {
   readonly spec: JobSpec;
   /** monotonic `ms` by which the job must have ended by itself; null before its command runs */
   deadlineAt: number | null = null;
+  /** the worker was told that the job is its own */
+  confirmed = false;
   /** the worker was told that the deadline passed */
   overdue = false;
   stdin: StdinFeed | undefined;

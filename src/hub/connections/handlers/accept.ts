@@ -22,6 +22,7 @@ export const onAccept: Handler<"offer.accept"> = async (context, connection, mes
     (await pending.granted) ? await context.store.leases.accept(lease, leasedAt) : "superseded",
   );
   if (!(await pending.granted)) return;
+  job.confirmed = true;
   connection.channel.send({ type: "lease.confirmed", ...lease });
   context.metrics.offerAnswered("accepted", performance.now() - pending.sentAt);
   if (job.hasInputs) context.tasks.start("inputs", () => sendInputs(context, connection, job));
