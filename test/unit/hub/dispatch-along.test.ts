@@ -1,21 +1,29 @@
 /** A job that is handed over in the turn that takes it, on a store that only notes what it is asked. */
 import assert from "node:assert/strict";
+import { randomUUID } from "node:crypto";
 import { test } from "node:test";
 import { SallyportError } from "../../../src/errors.ts";
 import type { HubContext } from "../../../src/hub/connections/context.ts";
 import type { WorkerConnection } from "../../../src/hub/connections/worker-connection.ts";
 import { dispatchAlong } from "../../../src/hub/dispatch/dispatcher.ts";
 import { Wake } from "../../../src/hub/dispatch/wake.ts";
-import type { JobSpec } from "../../../src/protocol/index.ts";
+import type { JobSpec, LeaseRef } from "../../../src/protocol/index.ts";
+import type { NewJob } from "../../../src/store/index.ts";
 
 const spec = { profile: "python", labels: {} } as unknown as JobSpec;
+const first = `job_${"1".repeat(26)}`;
+
+function newJob(id = `job_${"0".repeat(26)}`): NewJob {
+  return { id, tenant: { id: "t", weight: 1 }, spec, inputs: null } as unknown as NewJob;
+}
 
 interface Bench {
   context: HubContext;
   wake: Wake;
   /** what the store was asked to claim, in order */
   claims: { sessionId: string; limit: number }[];
-  offered: string[];
+  /** who was sent what, in order */
+  sent: string[];
 }
 
 interface BenchOptions {
@@ -27,7 +35,7 @@ interface BenchOptions {
 function bench(t: { after: (end: () => void) => void }, { workers, gives }: BenchOptions): Bench {
   const wake = new Wake(() => undefined);
   const claims: Bench["claims"] = [];
-  const offered: string[] = [];
+  const sent: string[] = [];
   const connections = workers.map(({ id, slots, warm, profile = "python" }) => {
     let aside = 0;
     const offers = new Map<string, { timer: NodeJS.Timeout }>();
@@ -37,7 +45,12 @@ function bench(t: { after: (end: () => void) => void }, { workers, gives }: Benc
       sessionId: `session of ${id}`,
       phase: "ready",
       offers,
-      channel: { send: () => offered.push(id) },
+      channel: { send: (message: { type: string }) => sent.push(`${message.type} ${id}`) },
+      takeOffer: ({ lease }: LeaseRef) => {
+        clearTimeout(offers.get(lease)?.timer);
+        return offers.delete(lease) ? {} : undefined;
+      },
+      letGo: () => false,
       get freeSlots() {
         return slots - aside - offers.size;
       },
@@ -58,16 +71,17 @@ function bench(t: { after: (end: () => void) => void }, { workers, gives }: Benc
   });
   const claim = async ({ sessionId, limit }: Bench["claims"][number]): Promise<unknown[]> => {
     claims.push({ sessionId, limit });
-    const ids = await (gives?.() ?? Promise.resolve([`job_${"0".repeat(25)}${claims.length}`]));
-    return ids.map((jobId) => ({ jobId, tenant: "t", spec, lease: { lease: jobId, attempt: 1, epoch: 2 } }));
+    const ids = await (gives?.() ?? Promise.resolve([newJob().id]));
+    return ids.map((jobId) => ({ jobId, tenant: "t", spec, lease: { lease: jobId, attempt: 1, epoch: 1 } }));
   };
   const context = {
-    intervals: { offerMs: 60_000 },
+    intervals: { offerMs: 60_000, graceMs: 0 },
+    metrics: { dispatched: () => undefined },
     wake,
     store: { leases: { claim } },
     registry: { all: () => connections, get: (id: string) => connections.find((c) => c.workerId === id) },
   } as unknown as HubContext;
-  return { context, wake, claims, offered };
+  return { context, wake, claims, sent };
 }
 
 /** A look that finds nobody left waiting. */
@@ -80,10 +94,11 @@ test("a job that comes while nobody waits is claimed in the turn of the call, fo
   ];
   const it = bench(t, { workers });
   clear(it.wake);
-  const along = dispatchAlong(it.context, spec);
+  const along = dispatchAlong(it.context, newJob());
   assert.deepEqual(it.claims, [{ sessionId: "session of warm", limit: 1 }], "before anything is waited for");
-  assert.equal((await along).length, 1);
-  assert.deepEqual(it.offered, ["warm"]);
+  assert.deepEqual(it.sent, ["offer warm"], "and offered while the store commits");
+  assert.equal(await along, true);
+  assert.deepEqual(it.sent, ["offer warm"]);
 });
 
 test("where no worker has room, or none the profile, the job stays in the queue", async (t) => {
@@ -93,13 +108,14 @@ test("where no worker has room, or none the profile, the job stays in the queue"
   ]) {
     const it = bench(t, { workers: [worker] });
     clear(it.wake);
-    assert.deepEqual([await dispatchAlong(it.context, spec), it.claims], [[], []], worker.id);
+    assert.deepEqual([await dispatchAlong(it.context, newJob()), it.claims], [false, []], worker.id);
   }
 });
 
 test("a newcomer takes nobody's turn: it is claimed along only after a look that left nobody waiting", async (t) => {
-  const it = bench(t, { workers: [{ id: "w", slots: 8, warm: 8 }] });
-  const claimed = async (): Promise<boolean> => (await dispatchAlong(it.context, spec)).length > 0;
+  let id = "";
+  const it = bench(t, { workers: [{ id: "w", slots: 8, warm: 8 }], gives: async () => [id] });
+  const claimed = (): Promise<boolean> => dispatchAlong(it.context, newJob((id = `job_${randomUUID()}`)));
   assert.equal(await claimed(), false, "nobody has looked yet");
   it.wake.looks()(true);
   assert.equal(await claimed(), false, "somebody was left");
@@ -122,29 +138,31 @@ test("a newcomer takes nobody's turn: it is claimed along only after a look that
 test("two that come in one turn share no slot", async (t) => {
   const it = bench(t, { workers: [{ id: "w", slots: 1, warm: 8 }] });
   clear(it.wake);
-  const ids = await Promise.all([dispatchAlong(it.context, spec), dispatchAlong(it.context, spec)]);
-  assert.deepEqual([it.claims.length, ids.flat().length, it.offered.length], [1, 1, 1]);
+  const given = await Promise.all([newJob(), newJob(first)].map((job) => dispatchAlong(it.context, job)));
+  assert.deepEqual([it.claims.length, given, it.sent], [1, [true, false], ["offer w"]]);
 });
 
-test("who the store's order puts first is offered, whoever asked; the newcomer is told it was not it", async (t) => {
-  const first = `job_${"1".repeat(26)}`;
+test("who the store's order puts first is offered, whoever asked; the newcomer's offer is withdrawn", async (t) => {
   const it = bench(t, { workers: [{ id: "w", slots: 1, warm: 0 }], gives: async () => [first] });
   clear(it.wake);
-  assert.deepEqual(await dispatchAlong(it.context, spec), [first]);
+  assert.equal(await dispatchAlong(it.context, newJob()), false);
+  assert.deepEqual(it.sent, ["offer w", "lease.cancel w", "offer w"]);
   const none = bench(t, { workers: [{ id: "w", slots: 1, warm: 0 }], gives: async () => [] });
   clear(none.wake);
-  assert.deepEqual([await dispatchAlong(none.context, spec), none.offered], [[], []]);
+  assert.equal(await dispatchAlong(none.context, newJob()), false);
+  assert.deepEqual(none.sent, ["offer w", "lease.cancel w"]);
 });
 
-test("a store that fails is told, and the room set aside is given back", async (t) => {
+test("a store that fails is told, and the offer ahead of it withdrawn, so that its room is free again", async (t) => {
   let fails = true;
   const gives = async (): Promise<string[]> => {
     if (fails) throw new SallyportError("store_unavailable", "not now");
-    return [`job_${"1".repeat(26)}`];
+    return [newJob().id];
   };
   const it = bench(t, { workers: [{ id: "w", slots: 1, warm: 0 }], gives });
   clear(it.wake);
-  await assert.rejects(dispatchAlong(it.context, spec), { code: "store_unavailable" });
+  await assert.rejects(dispatchAlong(it.context, newJob()), { code: "store_unavailable" });
+  assert.deepEqual(it.sent, ["offer w", "lease.cancel w"]);
   fails = false;
-  assert.equal((await dispatchAlong(it.context, spec)).length, 1);
+  assert.equal(await dispatchAlong(it.context, newJob()), true);
 });
