@@ -95,9 +95,11 @@ export const weakenings: readonly Weakening[] = [
     name: "output is acknowledged before it is on disk",
     breaks: "I7",
     file: "hub/connections/output-intake.ts",
-    guard: "const end = await this.#held.record(() =>",
+    guard:
+      "const end = await this.#held.record(() => this.#context.store.log.append(this.#held.lease, addition));",
+    // late by enough that a kill falls in between
     instead:
-      "this.#stream.grant(size); this.#stream.grant = () => undefined; await new Promise((go) => setTimeout(go, 400)); const end = await this.#held.record(() =>",
+      "const end = last.position; void this.#held.record(async () => { await new Promise((go) => setTimeout(go, 400)); return await this.#context.store.log.append(this.#held.lease, addition); }).catch(() => undefined);",
     faults: ["hub-kill"],
   },
 ];
