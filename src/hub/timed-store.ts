@@ -9,6 +9,7 @@ export function timedStore(store: Store, observe: Observe): Store {
     leases: timed(store.leases, "leases", observe),
     log: timed(store.log, "log", observe),
     fleet: timed(store.fleet, "fleet", observe),
+    ...(store.hubs !== undefined && { hubs: timed(store.hubs, "hubs", observe) }),
     check: () => store.check(),
     prune: (before) => store.prune(before),
     ...(store.onHint !== undefined && { onHint: store.onHint.bind(store) }),

@@ -22,6 +22,8 @@ export interface Store extends AsyncDisposable {
   readonly leases: LeaseStore;
   readonly log: LogStore;
   readonly fleet: FleetStore;
+  /** Where hubs on the same store find each other. Absent where only one process can have the store. */
+  readonly hubs?: HubDirectory;
   /** Throws `store_unavailable` or `store_full` when it could not take a job right now. */
   check(): Promise<void>;
   /** Deletes terminal jobs that finished before `before` (wall clock `ms`), with logs and artifacts; returns how many. */
@@ -274,4 +276,22 @@ export interface FleetStore {
   saveProfiles(workerId: string, offers: readonly ProfileOffer[], now: number): Promise<void>;
   profiles(): Promise<KnownProfile[]>;
   workers(): Promise<WorkerRecord[]>;
+}
+
+/** One hub process that others on the same store may ask. */
+export interface HubRecord {
+  hubId: string;
+  /** where it listens for them */
+  url: string;
+  /** what whoever asks it has to show; dies with the process */
+  secret: string;
+}
+
+export interface HubDirectory {
+  /** The hub lives, and will for `liveMs` by the store's own clock. Those whose time is over are forgotten. */
+  announce(hub: HubRecord, liveMs: number): Promise<void>;
+  /** It asks and answers no more. */
+  leave(hubId: string): Promise<void>;
+  /** those whose time is not over, by id */
+  live(): Promise<HubRecord[]>;
 }

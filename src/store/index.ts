@@ -5,6 +5,8 @@ export type {
   FleetStore,
   HeldBy,
   Hint,
+  HubDirectory,
+  HubRecord,
   JobFilter,
   JobPage,
   JobRecord,

@@ -1,12 +1,13 @@
 import { SallyportError } from "../../errors.ts";
 import { abortable, deadlineSignal } from "../../async/index.ts";
-import type { FleetStore, Hint, JobStore, LeaseStore, LogStore, Store } from "../contract.ts";
+import type { FleetStore, Hint, HubDirectory, JobStore, LeaseStore, LogStore, Store } from "../contract.ts";
 import type { DatabaseClock } from "./clock.ts";
 import type { Hints } from "./hints.ts";
 import { putArtifact } from "./ops/artifacts.ts";
 import { cancel } from "./ops/cancel.ts";
 import { claim } from "./ops/claim.ts";
 import { check, saveProfiles } from "./ops/fleet.ts";
+import { announce, leave } from "./ops/hubs.ts";
 import { accept, finish, release, started } from "./ops/leases.ts";
 import { append } from "./ops/log.ts";
 import { forget, sweep, tidy } from "./ops/prune.ts";
@@ -15,6 +16,7 @@ import { submit } from "./ops/submit.ts";
 import type { Reader } from "./reader.ts";
 import { artifacts, findArtifact, readArtifact } from "./reads/artifacts.ts";
 import { pools, profiles, workers } from "./reads/fleet.ts";
+import { hubs } from "./reads/hubs.ts";
 import { get, inputs, list } from "./reads/jobs.ts";
 import { locate, logEnd, readLog } from "./reads/log.ts";
 import type { Writer } from "./writer.ts";
@@ -35,6 +37,7 @@ export class PostgresStore implements Store {
   readonly leases: LeaseStore;
   readonly log: LogStore;
   readonly fleet: FleetStore;
+  readonly hubs: HubDirectory;
   readonly #deps: Deps;
 
   constructor(deps: Deps, options: { queueCap: number }) {
@@ -43,6 +46,7 @@ export class PostgresStore implements Store {
     this.leases = leaseStore(deps);
     this.log = logStore(deps);
     this.fleet = fleetStore(deps);
+    this.hubs = hubDirectory(deps);
   }
 
   onHint(listener: (hint: Hint) => void): Disposable {
@@ -146,5 +150,13 @@ function fleetStore({ writer, reader, clock }: Deps): FleetStore {
     saveProfiles: (workerId, offers, now) => writer.call(saveProfiles(workerId, offers, now)),
     profiles: () => reader.read(profiles),
     workers: () => reader.read((connection) => workers(connection, clock)),
+  };
+}
+
+function hubDirectory({ writer, reader }: Deps): HubDirectory {
+  return {
+    announce: (hub, liveMs) => writer.call(announce(hub, liveMs)),
+    leave: (hubId) => writer.call(leave(hubId)),
+    live: () => reader.read(hubs),
   };
 }

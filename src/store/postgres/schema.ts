@@ -150,3 +150,12 @@ CREATE TABLE probe (bytes bytea NOT NULL);
 
 /** of the boot's last hello */
 export const schemaV2 = "ALTER TABLE workers ADD COLUMN turn bigint NOT NULL DEFAULT 0";
+
+/** hub processes that live, and what their neighbours have to show them */
+export const schemaV3 = `
+CREATE TABLE hubs (
+  hub_id     text PRIMARY KEY,
+  url        text NOT NULL,
+  secret     text NOT NULL,
+  live_until timestamptz NOT NULL
+)`;
