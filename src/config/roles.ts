@@ -13,6 +13,7 @@ export interface RoleFlags {
   listen?: string;
   port?: string;
   publicHost?: string[];
+  advertise?: string;
   state?: string;
   database?: string;
   databaseUrlFile?: string;
@@ -43,6 +44,8 @@ export interface HubSettings extends Common {
   readonly port: number;
   /** names the hub is reached by from outside */
   readonly publicHosts: readonly string[];
+  /** URL other hubs on the same database reach it by; null: derived from where it listens */
+  readonly advertise: string | null;
   readonly edge: Address | null;
   /** URL of the database that hubs share; null: the state folder keeps everything */
   readonly database: string | null;
@@ -115,8 +118,20 @@ export function hubSettings(flags: RoleFlags, environment: Environment, cwd: str
     host,
     port,
     publicHosts: Object.freeze(flags.publicHost ?? []),
+    advertise: advertised(flags),
     edge: edgeOf(flags),
     database: databaseUrl(flags, environment, cwd),
+  });
+}
+
+function advertised({ advertise }: RoleFlags): string | null {
+  if (advertise === undefined) return null;
+  const url = URL.canParse(advertise) ? new URL(advertise) : undefined;
+  if (url !== undefined && /^https?:$/.test(url.protocol) && url.href === `${url.origin}/`) return url.origin;
+  throw configFault(`${JSON.stringify(advertise)} is no address of a hub`, {
+    source: "command line",
+    key: "--advertise",
+    fix: "give scheme, host and port, like http://hub-1:7070",
   });
 }
 

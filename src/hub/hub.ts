@@ -24,8 +24,15 @@ import { expiryLoop } from "./expiry.ts";
 import { Listener } from "./listener.ts";
 import { LiveJobs } from "./live/live-jobs.ts";
 import { HubMetrics } from "./metrics.ts";
-import { neighbourLoop } from "./neighbours.ts";
-import { defaultRetentionMs, intervalsWith, type HubOptions } from "./options.ts";
+import { neighbourLoop } from "./neighbours/hints.ts";
+import { Neighbours } from "./neighbours/neighbours.ts";
+import {
+  advertisedName,
+  advertisedUrl,
+  defaultRetentionMs,
+  intervalsWith,
+  type HubOptions,
+} from "./options.ts";
 import { Tasks } from "./tasks.ts";
 import { timedStore } from "./timed-store.ts";
 import { TunnelHub } from "./tunnel/tunnel-hub.ts";
@@ -53,7 +60,10 @@ type Acceptor = ChannelAcceptor<Identity, HubMessage, WorkerMessage, HubStream, 
 /** Listens and serves until disposed. Throws `config_invalid` when it cannot listen there. */
 export async function createHub(deps: HubDeps, options: HubOptions): Promise<Hub> {
   const context = makeContext(deps, options);
-  const names: OwnNames = { boundHost: options.host, publicHosts: options.publicHosts ?? [] };
+  const names: OwnNames = {
+    boundHost: options.host,
+    publicHosts: [...(options.publicHosts ?? []), advertisedName(options)],
+  };
   const leaving = new AbortController();
   let listener: Listener | undefined;
   const api = await createApi({
@@ -85,6 +95,7 @@ function makeContext(deps: HubDeps, options: HubOptions): HubContext {
     registry: new WorkerRegistry(),
     tunnel: new TunnelHub({ metrics: metrics.tunnel, log }),
     connectors: new Map(),
+    neighbours: new Neighbours({ directory: store.hubs, log }, { hubId }),
     wake: new Wake((reason) => metrics.wakes.inc({ reason })),
     metrics,
     tasks: new Tasks({ log }),
@@ -157,6 +168,9 @@ class RunningHub implements Hub {
       revocationLoop({ keys: deps.keys, log }, this.#channels, this.#stopped.signal),
     );
     tasks.start("neighbours", () => neighbourLoop(this.#context, this.#stopped.signal));
+    tasks.start("announcement", () =>
+      this.#context.neighbours.announceLoop(advertisedUrl(options, url), this.#stopped.signal),
+    );
     tasks.start("expiry", () => expiryLoop(this.#context, { retentionMs }, this.#stopped.signal));
   }
 
@@ -196,6 +210,7 @@ class RunningHub implements Hub {
     this.#listener.server.closeAllConnections();
     await this.#api.close();
     await this.#context.tasks.settle();
+    await this.#context.neighbours.leave();
     this.#context.metrics[Symbol.dispose]();
     this.#context.log.info("hub stopped");
   }

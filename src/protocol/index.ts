@@ -53,6 +53,7 @@ export {
   type WorkerStream,
 } from "./messages.ts";
 export {
+  offeredRouteSchema,
   type OfferedRoute,
   type Route,
   type RouteState,

@@ -9,10 +9,16 @@ const defaultDrainMs = 10_000;
 
 export async function runHub(settings: HubSettings, host: RoleHost): Promise<number> {
   const log = createLog({ level: settings.logLevel });
-  const { host: bind, port, publicHosts, stateDir, database, edge, drainMs } = settings;
+  const { host: bind, port, publicHosts, advertise, stateDir, database, edge, drainMs } = settings;
   await using assembled = await assembleHub(
     { stateDir, database },
-    { host: bind, port, publicHosts, ...(edge !== null && { edge }) },
+    {
+      host: bind,
+      port,
+      publicHosts,
+      ...(advertise !== null && { advertise }),
+      ...(edge !== null && { edge }),
+    },
     log,
   );
   const { hub } = assembled;

@@ -3,34 +3,13 @@ import assert from "node:assert/strict";
 import { after, test } from "node:test";
 import { deferred } from "../../src/async/index.ts";
 import { SallyportError } from "../../src/errors.ts";
-import { openPostgresStore } from "../../src/store/index.ts";
-import { bytesOf, eventually, sseEvents, TestHub, type SeenEvent } from "../helpers/hub.ts";
+import { bytesOf, eventually, sseEvents, type SeenEvent, type TestHub } from "../helpers/hub.ts";
+import { HubPair } from "../helpers/hub-pair.ts";
 import { PostgresServer } from "../helpers/postgres.ts";
 import { profileOffer, SimulatedWorker, type SimulatedJob } from "../helpers/simulated-worker.ts";
 
 const server = await PostgresServer.start();
 after(() => server[Symbol.asyncDispose]());
-
-let pairs = 0;
-
-interface Pair extends AsyncDisposable {
-  a: TestHub;
-  b: TestHub;
-}
-
-/** Two hubs that share a database and their keys. */
-async function startPair(): Promise<Pair> {
-  pairs += 1;
-  const schema = `pair_${pairs}`;
-  const openStore = (deps: Parameters<typeof openPostgresStore>[0]): ReturnType<typeof openPostgresStore> =>
-    openPostgresStore(deps, { url: server.url, schema });
-  const intervals = { heartbeatMs: 200, suspectMs: 2_000, leaseMs: 4_000 };
-  await using held = new AsyncDisposableStack();
-  const a = held.use(await TestHub.start({ openStore, intervals }));
-  const b = held.use(await TestHub.start({ openStore, intervals, dir: a.dir }));
-  const owned = held.move();
-  return { a, b, [Symbol.asyncDispose]: () => owned.disposeAsync() };
-}
 
 function follow(hub: TestHub, id: string): Promise<Response> {
   return fetch(`${hub.url}/v1/jobs/${id}/events`, { headers: { authorization: `Bearer ${hub.adminKey}` } });
@@ -68,7 +47,7 @@ function steered(): { run: (job: SimulatedJob) => Promise<void>; job: Promise<Si
 }
 
 test("a job submitted at one hub runs at the other's worker, and the first streams its output as it comes", async () => {
-  await using hubs = await startPair();
+  await using hubs = await HubPair.start(server);
   const { a, b } = hubs;
   const { run, job: running } = steered();
   await using worker = await SimulatedWorker.start({ url: b.url, token: b.workerToken, run });
@@ -87,7 +66,7 @@ test("a job submitted at one hub runs at the other's worker, and the first strea
 });
 
 test("a cancel at one hub reaches the worker at the other", async () => {
-  await using hubs = await startPair();
+  await using hubs = await HubPair.start(server);
   const { a, b } = hubs;
   const { run, job: running } = steered();
   await using _worker = await SimulatedWorker.start({
@@ -104,7 +83,7 @@ test("a cancel at one hub reaches the worker at the other", async () => {
 });
 
 test("a killed hub's worker goes on at the other: the job ends there, and a client of that hub misses nothing", async () => {
-  await using hubs = await startPair();
+  await using hubs = await HubPair.start(server);
   const { a, b } = hubs;
   const { run, job: running } = steered();
   await using worker = await SimulatedWorker.start({ url: b.url, token: b.workerToken, run });
@@ -128,7 +107,7 @@ test("a killed hub's worker goes on at the other: the job ends there, and a clie
 });
 
 test("a worker that leaves one hub for the other takes its stream along for readers at the first", async () => {
-  await using hubs = await startPair();
+  await using hubs = await HubPair.start(server);
   const { a, b } = hubs;
   const { run, job: running } = steered();
   await using worker = await SimulatedWorker.start({ url: a.url, token: a.workerToken, run });
@@ -146,7 +125,7 @@ test("a worker that leaves one hub for the other takes its stream along for read
 });
 
 test("many jobs submitted at both hubs each run once, at the workers of both", async () => {
-  await using hubs = await startPair();
+  await using hubs = await HubPair.start(server);
   const { a, b } = hubs;
   const starts = new Map<string, number>();
   const run = async (job: SimulatedJob): Promise<void> => {

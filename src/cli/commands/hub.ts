@@ -13,7 +13,11 @@ export const registerHub: Register = (parent, dispatch) => {
       "URL of the PostgreSQL that hubs share; without it jobs are kept in the state folder",
     )
     .option("--database <url>", "the same, without a password (SALLYPORT_DATABASE)")
-    .addOption(repeated("--public-host <name>", "host name that clients and workers reach it by"));
+    .addOption(repeated("--public-host <name>", "host name that clients and workers reach it by"))
+    .option(
+      "--advertise <url>",
+      "where other hubs on the same database reach it; by default where it listens, under the host's name",
+    );
   withCommon(command, { state: ".sallyport/hub", level: "info" });
   examples(
     command,

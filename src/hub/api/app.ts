@@ -14,6 +14,7 @@ import { sendError } from "./errors.ts";
 import { eventRoutes } from "./events.ts";
 import { healthRoutes } from "./health.ts";
 import { jobRoutes } from "./jobs.ts";
+import { neighbourRoutes } from "./neighbour.ts";
 import { openapiRoutes } from "./openapi.ts";
 import { outputRoutes } from "./output.ts";
 import { profileRoutes } from "./profiles.ts";
@@ -81,6 +82,7 @@ const resources: readonly ((app: Api, context: ApiContext) => void)[] = [
   workerRoutes,
   profileRoutes,
   tunnelRoutes,
+  neighbourRoutes,
   healthRoutes,
   openapiRoutes,
 ];
@@ -90,6 +92,7 @@ async function letIn(context: ApiContext, request: FastifyRequest): Promise<void
   checkNames({ host: request.headers.host, origin: request.headers.origin }, context.names);
   const access = request.routeOptions.config?.access;
   if (access === "open") return;
+  if (access === "neighbour") return context.hub.neighbours.admit(request.headers.authorization);
   request.identity = await authenticate(context.keys, request.headers);
   if (access !== undefined) requireScope(request.identity, ...access);
 }

@@ -13,8 +13,8 @@ import type { LiveUse } from "../live/live-jobs.ts";
 
 declare module "fastify" {
   interface FastifyContextConfig {
-    /** `open`: no key needed; else the key needs one of these scopes */
-    access?: "open" | readonly Scope[];
+    /** `open`: no key needed; `neighbour`: another hub's to ask; else the key needs one of these scopes */
+    access?: "open" | "neighbour" | readonly Scope[];
   }
   interface FastifyRequest {
     /** set once the request is let in; null on open paths */

@@ -1,6 +1,6 @@
 import { z } from "zod";
-import type { ProfileOffer } from "../../protocol/index.ts";
 import type { Api, ApiContext } from "./context.ts";
+import { wholeFleet } from "./fleet.ts";
 import { errorSchema, profileViewSchema, type ProfileView } from "./views.ts";
 
 const access = ["jobs"] as const;
@@ -21,22 +21,9 @@ export function profileRoutes(app: Api, context: ApiContext): void {
 }
 
 /** Each profile once, as a worker that can serve it tells it; from memory when no worker online has it. */
-async function profileViews(context: ApiContext): Promise<ProfileView[]> {
-  const { registry, store } = context.hub;
-  const views = new Map<string, ProfileView>();
-  for (const { offer } of await store.fleet.profiles())
-    views.set(offer.name, { ...offer, warm: 0, workers: 0 });
-  const online = new Map<string, ProfileOffer[]>();
-  for (const connection of registry.all()) {
-    for (const [name, profile] of connection.profiles) {
-      online.set(name, [...(online.get(name) ?? []), { ...profile, warm: connection.warm[name] ?? 0 }]);
-    }
-  }
-  for (const [name, offers] of online) {
-    const usable = offers.filter((offer) => offer.unusable === null);
-    const shown = usable[0] ?? offers[0];
-    const warm = usable.reduce((sum, offer) => sum + offer.warm, 0);
-    if (shown !== undefined) views.set(name, { ...shown, warm, workers: usable.length });
-  }
+async function profileViews({ hub }: ApiContext): Promise<ProfileView[]> {
+  const [fleet, known] = await Promise.all([wholeFleet(hub), hub.store.fleet.profiles()]);
+  const views = new Map(known.map(({ offer }) => [offer.name, { ...offer, warm: 0, workers: 0 }]));
+  for (const view of fleet.profiles) views.set(view.name, view);
   return [...views.values()].sort((a, b) => (a.name < b.name ? -1 : 1));
 }

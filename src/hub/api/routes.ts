@@ -1,6 +1,7 @@
 import { z } from "zod";
 import type { RouteView } from "../tunnel/route-registry.ts";
 import type { Api, ApiContext } from "./context.ts";
+import { wholeFleet } from "./fleet.ts";
 import { errorSchema } from "./views.ts";
 
 const routeViewSchema = z.object({
@@ -28,11 +29,11 @@ export function tunnelRoutes(app: Api, context: ApiContext): void {
         response: { 200: z.object({ routes: z.array(routeViewSchema) }), default: errorSchema },
       },
     },
-    () => ({ routes: context.hub.tunnel.routes.views().map(shown) }),
+    async () => ({ routes: (await wholeFleet(context.hub)).routes.map(shown) }),
   );
 }
 
-function shown({ host, name, state, connectors, layer, reason, checkedAt }: RouteView) {
+function shown({ host, name, state, offeredBy, layer, reason, checkedAt }: RouteView) {
   const at = checkedAt === null ? null : new Date(checkedAt).toISOString();
-  return { host, name, state, connectors, layer, reason, checkedAt: at };
+  return { host, name, state, connectors: offeredBy.length, layer, reason, checkedAt: at };
 }

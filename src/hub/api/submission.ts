@@ -1,12 +1,13 @@
 /** From a request's body to a queued job. */
 import { SallyportError } from "../../errors.ts";
-import { resolveJob, type ParsedJobRequest, type ProfileOffer } from "../../protocol/index.ts";
+import { limits, resolveJob, type ParsedJobRequest, type ProfileOffer } from "../../protocol/index.ts";
 import type { JobRecord, NewJob } from "../../store/index.ts";
 import type { Identity } from "../auth/keys.ts";
 import type { HubContext } from "../connections/context.ts";
 import { isStoreTrouble } from "../connections/persist.ts";
 import { dispatchAlong } from "../dispatch/dispatcher.ts";
 import { newJobId } from "../job-id.ts";
+import { wholeFleet } from "./fleet.ts";
 
 export interface Submission {
   request: ParsedJobRequest;
@@ -26,7 +27,7 @@ export async function submitJob(
 ): Promise<{ job: JobRecord; created: boolean }> {
   const { request, identity, idempotencyKey, digest } = submission;
   const { spec, inputs } = resolveJob(request, await usableProfile(hub, request.profile));
-  checkRoutes(hub, request);
+  await checkRoutes(hub, request);
   const now = Date.now();
   const id = newJobId(now);
   const job: NewJob = {
@@ -85,13 +86,22 @@ async function profileUnknown(hub: HubContext, name: string): Promise<SallyportE
   });
 }
 
-/** Each host is a route's full name or its short one; gateways on the way in know both. */
-function checkRoutes(hub: HubContext, request: ParsedJobRequest): void {
-  const { routes } = hub.tunnel;
-  const at = request.mcp.findIndex(({ host }) => !routes.knows(host));
+/** Each host is a route's full name or its short one; gateways on the way in know both. Other hubs are asked for what this one lacks. */
+async function checkRoutes(hub: HubContext, { mcp }: ParsedJobRequest): Promise<void> {
+  if (mcp.every(({ host }) => hub.tunnel.routes.knows(host))) return;
+  const { routes, silent } = await wholeFleet(hub);
+  const at = mcp.findIndex(({ host }) => !routes.some((route) => route.host === host || route.name === host));
   if (at === -1) return;
-  const host = request.mcp[at]?.host ?? "";
-  const known = routes.known().map((route) => route.name ?? route.host);
+  const host = mcp[at]?.host ?? "";
+  const [away] = silent;
+  if (away !== undefined) {
+    throw new SallyportError(
+      "hub_unreachable",
+      `mcp[${at}].host: ${away.hubId} was not heard about ${host}`,
+      { details: { field: `mcp[${at}].host`, host, hub: away.hubId, fix: "try again" } },
+    );
+  }
+  const known = routes.slice(0, limits.routes).map((route) => route.name ?? route.host);
   throw new SallyportError("route_unknown", `mcp[${at}].host: no route to ${host}`, {
     details: { field: `mcp[${at}].host`, host, layer: "name", known, fix: "see `sallyport routes ls`" },
   });

@@ -78,7 +78,7 @@ export function jobView(job: JobRecord): JobView {
   };
 }
 
-/** A worker connected to this hub. */
+/** A worker connected to hub `hubId`. */
 export function connectedView(connection: WorkerConnection, hubId: string): WorkerView {
   const { hello, free } = connection;
   return {
@@ -98,8 +98,7 @@ export function connectedView(connection: WorkerConnection, hubId: string): Work
   };
 }
 
-/** A worker that is known from before. */
-/** A worker that is not connected to this hub; `elsewhere`: its lease is live, so it is to another one. */
+/** A worker no hub that answers has; `elsewhere`: its lease is live, so one that does not answer may have it. */
 export function absentView(worker: WorkerRecord, { elsewhere }: { elsewhere: boolean }): WorkerView {
   return {
     id: worker.workerId,

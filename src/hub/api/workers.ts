@@ -3,7 +3,11 @@ import { steadyNow } from "../../async/index.ts";
 import { SallyportError } from "../../errors.ts";
 import { parseDuration } from "../../units.ts";
 import type { WorkerRecord } from "../../store/index.ts";
+import type { HubContext } from "../connections/context.ts";
+import { drainHere } from "../connections/drain.ts";
 import type { Api, ApiContext } from "./context.ts";
+import { wholeFleet } from "./fleet.ts";
+import { drainedSchema } from "./neighbour.ts";
 import { connectedView, errorSchema, absentView, workerViewSchema, type WorkerView } from "./views.ts";
 
 export function workerRoutes(app: Api, context: ApiContext): void {
@@ -35,34 +39,48 @@ export function workerRoutes(app: Api, context: ApiContext): void {
       const { id } = request.params;
       const deadline = request.body?.deadline;
       const deadlineMs = deadline === undefined ? null : parseDuration(deadline, "deadline");
-      const connection = context.hub.registry.get(id);
-      if (connection === undefined) {
-        throw new SallyportError(
-          "worker_unknown",
-          `worker ${JSON.stringify(id.slice(0, 128))} is not connected`,
-          {
-            details: { known: context.hub.registry.all().map((known) => known.workerId) },
-          },
-        );
-      }
-      connection.enter("draining");
-      connection.channel.send({ type: "drain", deadlineMs });
-      return reply.status(202).send(connectedView(connection, context.hub.hubId));
+      return reply.status(202).send(await drain(context.hub, id, deadlineMs));
     },
   );
 }
 
-async function workerViews(context: ApiContext): Promise<WorkerView[]> {
-  const { registry, store, hubId } = context.hub;
-  const online = registry.all().map((connection) => connectedView(connection, hubId));
-  const ids = new Set(online.map((worker) => worker.id));
-  const shared = store.onHint !== undefined;
-  const offline = (await store.fleet.workers())
-    .filter((worker) => !ids.has(worker.workerId))
-    .map((worker) => absentView(worker, { elsewhere: shared && isLive(worker, hubId) }));
-  return [...online, ...offline].sort((a, b) => (a.id < b.id ? -1 : 1));
+/** Throws `worker_unknown`, or `hub_unreachable` when it may be connected to a hub that does not answer. */
+async function drain(hub: HubContext, id: string, deadlineMs: number | null): Promise<WorkerView> {
+  const connection = drainHere(hub, id, deadlineMs);
+  if (connection !== undefined) return connectedView(connection, hub.hubId);
+  const path = `/v1/neighbour/workers/${encodeURIComponent(id)}/drain`;
+  const asked = await hub.neighbours.askAll({ method: "POST", path, json: { deadlineMs } }, drainedSchema);
+  const [worker] = asked.answers.flatMap(({ value }) => value.worker ?? []);
+  if (worker !== undefined) return worker;
+  const { workers, silent } = await wholeFleet(hub);
+  const named = JSON.stringify(id.slice(0, 128));
+  const [away] = [...asked.silent, ...silent];
+  if (away !== undefined) {
+    throw new SallyportError("hub_unreachable", `worker ${named} may be connected to ${away.hubId}`, {
+      details: { hub: away.hubId, fix: "try again" },
+    });
+  }
+  throw new SallyportError("worker_unknown", `worker ${named} is not connected`, {
+    details: { known: [...new Set(workers.map((known) => known.id))].sort() },
+  });
 }
 
-function isLive({ hubId, sessionId, leaseUntil }: WorkerRecord, here: string): boolean {
-  return hubId !== here && sessionId !== null && (leaseUntil ?? 0) > steadyNow();
+async function workerViews({ hub }: ApiContext): Promise<WorkerView[]> {
+  const [fleet, known] = await Promise.all([wholeFleet(hub), hub.store.fleet.workers()]);
+  const hubOf = new Map(known.map(({ workerId, hubId }) => [workerId, hubId]));
+  const views = new Map<string, WorkerView>();
+  for (const view of fleet.workers) {
+    // one that goes from hub to hub is where it said hello last
+    if (!views.has(view.id) || hubOf.get(view.id) === view.hubId) views.set(view.id, view);
+  }
+  const shared = hub.store.hubs !== undefined;
+  for (const worker of known.filter(({ workerId }) => !views.has(workerId))) {
+    const elsewhere = shared && isLive(worker) && !fleet.heard.has(worker.hubId);
+    views.set(worker.workerId, absentView(worker, { elsewhere }));
+  }
+  return [...views.values()].sort((a, b) => (a.id < b.id ? -1 : 1));
+}
+
+function isLive({ sessionId, leaseUntil }: WorkerRecord): boolean {
+  return sessionId !== null && (leaseUntil ?? 0) > steadyNow();
 }

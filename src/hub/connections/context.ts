@@ -6,6 +6,7 @@ import type { LiveJobs } from "../live/live-jobs.ts";
 import type { HubMetrics } from "../metrics.ts";
 import type { Tasks } from "../tasks.ts";
 import type { Offerer } from "../tunnel/offerer.ts";
+import type { Neighbours } from "../neighbours/neighbours.ts";
 import type { TunnelHub } from "../tunnel/tunnel-hub.ts";
 import type { WorkerRegistry } from "./registry.ts";
 
@@ -19,6 +20,8 @@ export interface HubContext {
   readonly tunnel: TunnelHub;
   /** stand-alone connectors by id */
   readonly connectors: Map<string, Offerer>;
+  /** other hubs on the same store */
+  readonly neighbours: Neighbours;
   readonly wake: Wake;
   readonly metrics: HubMetrics;
   readonly tasks: Tasks;

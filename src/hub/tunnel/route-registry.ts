@@ -5,8 +5,8 @@ import type { Offerer } from "./offerer.ts";
 
 /** A route over everybody who offers it. */
 export interface RouteView extends OfferedRoute {
-  /** how many offer it */
-  connectors: number;
+  /** labels of those who offer it */
+  offeredBy: string[];
 }
 
 /** health, best first */
@@ -56,7 +56,7 @@ export class RouteRegistry {
   /** By host, each with the best health anyone saw. */
   views(): RouteView[] {
     return [...this.#byHost.values()]
-      .map((offers) => merge([...offers.values()]))
+      .map((offers) => best([...offers].map(([{ label }, route]) => ({ ...route, offeredBy: [label] }))))
       .sort((a, b) => (a.host < b.host ? -1 : 1));
   }
 
@@ -122,10 +122,17 @@ function unavailable(host: string, connector: string | undefined): SallyportErro
   });
 }
 
-function merge(offers: readonly OfferedRoute[]): RouteView {
-  const [best] = [...offers].sort(
+/** Views of several hubs as one. */
+export function mergeViews(views: readonly RouteView[]): RouteView[] {
+  const byHost = new Map<string, RouteView[]>();
+  for (const view of views) byHost.set(view.host, [...(byHost.get(view.host) ?? []), view]);
+  return [...byHost.values()].map(best).sort((a, b) => (a.host < b.host ? -1 : 1));
+}
+
+function best(views: readonly RouteView[]): RouteView {
+  const [first] = [...views].sort(
     (a, b) => states.indexOf(a.state) - states.indexOf(b.state) || (b.checkedAt ?? 0) - (a.checkedAt ?? 0),
   );
-  if (best === undefined) throw new SallyportError("internal", "a route nobody offers");
-  return { ...best, connectors: offers.length };
+  if (first === undefined) throw new SallyportError("internal", "a route nobody offers");
+  return { ...first, offeredBy: [...new Set(views.flatMap(({ offeredBy }) => offeredBy))] };
 }

@@ -1,7 +1,7 @@
 /** What other hubs on the same store do concerns this one: its clients watch jobs they hold, and theirs cancel jobs held here. */
-import { sleep } from "../async/index.ts";
-import type { Hint } from "../store/index.ts";
-import type { HubContext } from "./connections/context.ts";
+import { sleep } from "../../async/index.ts";
+import type { Hint } from "../../store/index.ts";
+import type { HubContext } from "../connections/context.ts";
 
 /** how often what others may have changed is looked at when nobody said so, `ms` */
 const lookEveryMs = 2_000;
