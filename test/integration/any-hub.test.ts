@@ -19,6 +19,12 @@ async function startPair(): Promise<HubPair> {
   return hubs;
 }
 
+/** The second hub lives as far as anybody knows, and answers nobody. */
+async function silence({ a, b }: HubPair): Promise<void> {
+  b.hub.abort(new SallyportError("shutting_down", "killed"));
+  await a.store.hubs?.announce({ hubId: b.hub.id, url: "http://127.0.0.1:1", secret: "none" }, 60_000);
+}
+
 const workerAt = (hub: TestHub, over: Partial<Parameters<typeof SimulatedWorker.start>[0]> = {}) =>
   SimulatedWorker.start({ url: hub.url, token: hub.workerToken, workerId: "w1", ...over });
 
@@ -76,7 +82,7 @@ test("a worker of a hub that does not answer is told from the store", async () =
   await using hubs = await startPair();
   const { a, b } = hubs;
   await using _worker = await workerAt(b);
-  b.hub.abort(new SallyportError("shutting_down", "killed"));
+  await silence(hubs);
   const [seen] = await workers(a);
   assert.deepEqual([seen?.id, seen?.state, seen?.capacity], ["w1", "ready", null]);
 });
@@ -102,7 +108,7 @@ test("a drain of a worker nobody has names those there are; of one whose hub is 
   const unknown = await a.call("/v1/workers/w9/drain", { method: "POST" });
   assert.deepEqual([unknown.status, unknown.json.error.code], [404, "worker_unknown"]);
   assert.deepEqual(unknown.json.error.details["known"], ["w1"]);
-  b.hub.abort(new SallyportError("shutting_down", "killed"));
+  await silence(hubs);
   const silent = await a.call("/v1/workers/w1/drain", { method: "POST" });
   assert.deepEqual([silent.status, silent.json.error.code], [503, "hub_unreachable"]);
 });
@@ -127,6 +133,7 @@ test("stdin posted at either hub reaches the program at the other, whole and in 
   await using hubs = await startPair();
   const { a, b } = hubs;
   const { run, job: running } = steered();
+  await (await workerAt(a))[Symbol.asyncDispose]();
   const { id } = await a.submit({ stdin: { stream: true } });
   // posted before anybody holds the job
   const first = feed(a, id, "one ", "?more");
@@ -187,9 +194,9 @@ test("routes offered at one hub are listed at both, once for everybody who offer
 
 test("a job for a route that a silent hub may have is to be tried again, not refused for good", async () => {
   await using hubs = await startPair();
-  const { a, b } = hubs;
+  const { a } = hubs;
   await using _worker = await workerAt(a);
-  b.hub.abort(new SallyportError("shutting_down", "killed"));
+  await silence(hubs);
   const json = { profile: "shell", command: ["x"], mcp: [{ host: "docs" }] };
   const reply = await a.call("/v1/jobs", { method: "POST", json });
   assert.deepEqual([reply.status, reply.json.error.code], [503, "hub_unreachable"]);

@@ -178,6 +178,22 @@ test("the hub listens on loopback unless told otherwise", () => {
   }
 });
 
+test("what a hub advertises is the address of one, or derived from where it listens", () => {
+  const advertised = (advertise?: string) =>
+    hubSettings(advertise === undefined ? {} : { advertise }, {}, "/").advertise;
+  assert.equal(advertised(), null);
+  assert.equal(advertised("https://hub-1:7070/"), "https://hub-1:7070");
+  for (const wrong of [
+    "hub-1:7070",
+    "ws://hub-1",
+    "http://hub-1/path",
+    "http://u:p@hub-1",
+    "http://hub-1/?q",
+  ]) {
+    assert.match(faultOf(() => advertised(wrong)).message, /^--advertise: /);
+  }
+});
+
 test("a worker needs a hub and a token, and derives its size from the host", () => {
   using dir = folder();
   const tokenFile = secret(dir.path, "worker.token", "sp_w");
