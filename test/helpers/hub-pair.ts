@@ -44,6 +44,6 @@ export class HubPair implements AsyncDisposable {
 
   /** The folder is the first hub's, so it goes last. */
   async [Symbol.asyncDispose](): Promise<void> {
-    for (const hub of this.#hubs.reverse()) await hub[Symbol.asyncDispose]();
+    for (const hub of this.#hubs.toReversed()) await hub[Symbol.asyncDispose]();
   }
 }

@@ -47,6 +47,8 @@ interface Fleet extends AsyncDisposable {
   serving: TestHub[];
   client: Client;
   ledger: Ledger;
+  /** fires with its end: nobody follows anything any more */
+  over: AbortSignal;
 }
 
 async function startFleet(): Promise<Fleet> {
@@ -64,8 +66,17 @@ async function startFleet(): Promise<Fleet> {
     stack.use(await startWorker(at, { workerId: `w${n}`, spoolDir: join(dir, `w${n}`), ledger }));
   }
   const client = createClient({ url: balancer.url, key: hubs.a.adminKey });
+  const over = new AbortController();
+  stack.defer(() => over.abort());
   const owned = stack.move();
-  return { hubs, serving, client, ledger, [Symbol.asyncDispose]: () => owned.disposeAsync() };
+  return {
+    hubs,
+    serving,
+    client,
+    ledger,
+    over: over.signal,
+    [Symbol.asyncDispose]: () => owned.disposeAsync(),
+  };
 }
 
 async function startWorker(
@@ -120,9 +131,14 @@ interface Followed {
   events: Promise<JobEvent[]>;
 }
 
-async function follow(client: Client, request: Parameters<Client["jobs"]["run"]>[0]): Promise<Followed> {
-  const { id, events } = await client.jobs.run(request);
-  return { id, events: Array.fromAsync(events) };
+async function follow(
+  { client, over }: Fleet,
+  request: Parameters<Client["jobs"]["run"]>[0],
+): Promise<Followed> {
+  const { id, events } = await client.jobs.run(request, { signal: over });
+  const all = Array.fromAsync(events);
+  all.catch(() => undefined);
+  return { id, events: all };
 }
 
 const stdoutOf = (events: readonly JobEvent[]): string =>
@@ -130,16 +146,17 @@ const stdoutOf = (events: readonly JobEvent[]): string =>
 
 test("hubs replaced one after the other under load: no job is lost, none runs twice, no stream has a gap", async () => {
   await using fleet = await startFleet();
-  const { hubs, client, ledger } = fleet;
+  const { hubs, ledger } = fleet;
   const long = await Promise.all(
     Array.from({ length: longJobs }, () =>
-      follow(client, { profile: "shell", command: ["cat"], stdin: { stream: true } }),
+      follow(fleet, { profile: "shell", command: ["cat"], stdin: { stream: true } }),
     ),
   );
   const upgrading = new AbortController();
   const load = Array.from({ length: submitters }, (_, n) =>
-    keepSubmitting(client, `job of ${n}`, upgrading.signal),
+    keepSubmitting(fleet, `job of ${n}`, upgrading.signal),
   );
+  for (const submitter of load) submitter.catch(() => undefined);
   /** each job hears it through one hub or the other, wherever its worker is */
   const say = async (text: string, at: readonly TestHub[], query = "?more"): Promise<void> => {
     const replies = await Promise.all(
@@ -169,14 +186,14 @@ test("hubs replaced one after the other under load: no job is lost, none runs tw
 
 /** One small job after the other until the signal fires. */
 async function keepSubmitting(
-  client: Client,
+  fleet: Fleet,
   name: string,
   signal: AbortSignal,
 ): Promise<(Followed & { wanted: string })[]> {
   const followed: (Followed & { wanted: string })[] = [];
-  while (!signal.aborted) {
+  while (!signal.aborted && !fleet.over.aborted) {
     const wanted = `${name}: ${followed.length}`;
-    const job = await follow(client, { profile: "shell", command: ["echo", wanted] });
+    const job = await follow(fleet, { profile: "shell", command: ["echo", wanted] });
     followed.push({ ...job, wanted });
     await job.events;
   }
