@@ -84,6 +84,15 @@ export function lostOutcome(attempt: DurableAttempt, now: number, why: string): 
   };
 }
 
+/** The outcome of a job that is cancelled while it waits: what is kept is what its last attempt printed, if there was one. */
+export function cancelledOutcome(
+  last: Pick<DurableAttempt, "logEnd" | "stdout" | "stderr"> | undefined,
+): AttemptOutcome {
+  const { logEnd = 0, stdout = 0, stderr = 0 } = last ?? {};
+  const output = { stdoutBytes: stdout, stderrBytes: stderr, truncated: false };
+  return { ...unheardOutcome("cancelled"), output, logEnd };
+}
+
 /** The outcome of a job that ends while nobody runs it. */
 export function unheardOutcome(reason: "worker_lost" | "cancelled"): AttemptOutcome {
   return {

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { describe } from "node:test";
 import { jobResultSchema } from "../../../src/protocol/index.ts";
-import { attemptOutcome, claimOne, leaseOne, newJob, openSession } from "../../helpers/store.ts";
+import { attemptOutcome, claimOne, leaseOne, logPart, newJob, openSession } from "../../helpers/store.ts";
 import { assertSuperseded, type Laws } from "./laws.ts";
 
 export function cancellingLaws({ engine, promise }: Laws): void {
@@ -64,6 +64,20 @@ export function cancellingLaws({ engine, promise }: Laws): void {
         assert.equal(job?.state, "succeeded", "a cancel that came too late leaves the true result");
         const late = await store.jobs.cancel("j1", 5_000);
         assert.deepEqual([late?.ended, late?.lease, late?.job.result], [false, null, job?.result]);
+      },
+    );
+
+    promise(
+      "a job cancelled while it waits for another attempt tells what its last one printed",
+      async (store) => {
+        const { id } = await openSession(store);
+        const { lease } = await leaseOne(store, id, newJob("j1", { spec: { maxAttempts: 2 } }));
+        await store.log.append(lease, { from: 0, ...logPart(["stdout", "one"], ["stderr", "io"]) });
+        await store.leases.closeSession(id, 3_000);
+        const cancelled = await store.jobs.cancel("j1", 4_000);
+        const { attempt, output } = cancelled?.job.result ?? {};
+        assert.deepEqual([cancelled?.ended, attempt], [true, 1]);
+        assert.deepEqual(output, { stdoutBytes: 3, stderrBytes: 2, truncated: false, missing: null });
       },
     );
 

@@ -1,7 +1,7 @@
 /** The few ways a job's rows change. */
 import { SallyportError } from "../../../errors.ts";
 import type { AttemptOutcome, LeaseRef } from "../../../protocol/index.ts";
-import { buildResult, lostOutcome, mayRetry, unheardOutcome, withMissing } from "../../rules.ts";
+import { buildResult, cancelledOutcome, lostOutcome, mayRetry, withMissing } from "../../rules.ts";
 import type { AttemptRow, OpenJob } from "../row-types.ts";
 import type { Rows } from "../rows.ts";
 
@@ -57,7 +57,7 @@ export function returnOffer(rows: Rows, job: OpenJob, now: number): boolean {
 /** Ends a job that nobody holds. */
 export function endWaiting(rows: Rows, job: OpenJob, now: number): void {
   const queuedMs = job.queuedMs + Math.max(0, now - job.queuedAt);
-  const outcome = unheardOutcome("cancelled");
+  const outcome = cancelledOutcome(rows.attempt(job.seq, job.attempts));
   const result = buildResult({
     attempt: job.attempts,
     outcome,

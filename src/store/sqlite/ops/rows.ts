@@ -1,7 +1,7 @@
 /** The rows operations decide on, and the few ways a job's row changes. */
 import { SallyportError } from "../../../errors.ts";
 import type { AttemptOutcome, LeaseRef } from "../../../protocol/index.ts";
-import { buildResult, lostOutcome, mayRetry, unheardOutcome, withMissing } from "../../rules.ts";
+import { buildResult, cancelledOutcome, lostOutcome, mayRetry, withMissing } from "../../rules.ts";
 import type { Db } from "../database.ts";
 
 export interface JobRow {
@@ -106,7 +106,9 @@ export function returnOffer(db: Db, job: JobRow, now: number): boolean {
 /** Ends a job that nobody holds. */
 export function endWaiting(db: Db, job: JobRow, now: number): void {
   const queuedMs = job.queued_ms + Math.max(0, now - job.queued_at);
-  end(db, job, { attempt: job.attempts, outcome: unheardOutcome("cancelled"), queuedMs, now });
+  const last = findAttempt(db, job.seq, job.attempts);
+  const durable = last && { logEnd: last.log_end, stdout: last.stdout, stderr: last.stderr };
+  end(db, job, { attempt: job.attempts, outcome: cancelledOutcome(durable), queuedMs, now });
 }
 
 interface AttemptEnd {
