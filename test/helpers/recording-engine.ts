@@ -1,4 +1,4 @@
-/** A way to the engine that writes down every call and passes it on unchanged. */
+/** A way to the engine that writes down every call and passes it on unchanged, unless a test has it refused. */
 import { once } from "node:events";
 import { mkdtemp, rm } from "node:fs/promises";
 import { createServer, request, type IncomingMessage, type ServerResponse } from "node:http";
@@ -19,6 +19,8 @@ const bodyBytes = 256 * 1024;
 
 export class RecordingEngine implements AsyncDisposable {
   readonly calls: EngineCall[] = [];
+  /** What the engine says of its failure to answer this call, which then does not reach it; undefined passes it on */
+  refusal: (call: EngineCall) => string | undefined = () => undefined;
   readonly #folder: string;
   readonly #sockets = new Set<Socket>();
   readonly #server = createServer((near, answer) => this.#pass(near, answer));
@@ -58,6 +60,12 @@ export class RecordingEngine implements AsyncDisposable {
 
   #pass(near: IncomingMessage, answer: ServerResponse): void {
     const call = this.#note(near);
+    const message = this.refusal(call);
+    if (message !== undefined) {
+      near.resume();
+      answer.writeHead(500, { "content-type": "application/json" }).end(JSON.stringify({ message }));
+      return;
+    }
     near.on("data", (chunk: Buffer) => {
       if (call.body.length < bodyBytes) call.body += chunk.toString("utf8");
     });
