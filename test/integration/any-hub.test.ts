@@ -166,6 +166,32 @@ test("stdin at another hub is answered as slowly as the program reads, and refus
   await job.exit();
 });
 
+test("a client that leaves in the middle of its stdin leaves the program to the next one, at the other hub too", async () => {
+  await using hubs = await startPair();
+  const { a, b } = hubs;
+  const { run, job: running } = steered();
+  await using _worker = await workerAt(b, { run });
+  const { id } = await a.submit({ stdin: { stream: true } });
+  const job = await running;
+  const leaving = new AbortController();
+  const body = new ReadableStream({ start: (begun) => begun.enqueue(Buffer.from("half ")) });
+  const left = fetch(`${a.url}/v1/jobs/${id}/stdin`, {
+    method: "POST",
+    headers: { authorization: `Bearer ${a.adminKey}` },
+    body,
+    duplex: "half",
+    signal: leaving.signal,
+  });
+  const read = job.readAll("stdin");
+  await eventually(async () => (await feed(b, id, "", "?more")).json.error.code === "stdin_busy");
+  leaving.abort();
+  await assert.rejects(left);
+  await eventually(async () => (await feed(b, id, "rest", "?more=true")).status === 204);
+  assert.equal((await feed(a, id, "")).status, 204);
+  assert.equal((await read).toString(), "half rest");
+  await job.exit();
+});
+
 test("routes offered at one hub are listed at both, once for everybody who offers them, and jobs may name them", async () => {
   await using hubs = await startPair();
   const { a, b } = hubs;

@@ -10,12 +10,8 @@ import { askHub, type Question } from "./request.ts";
 /** how often a hub says that it lives, and how long it is believed, `ms` */
 const announceEveryMs = 2_000;
 const liveMs = 10_000;
-/** how long a neighbour may take to answer, `ms` */
-const answerMs = 2_000;
 /** how long the store may take to forget a hub that stops, `ms` */
 const leaveMs = 1_000;
-/** questions under way at once, so that clients cannot make hubs drown each other */
-const askingAtOnce = 256;
 
 /** What became of one question to all of them. */
 export interface Asked<T> {
@@ -30,18 +26,33 @@ export interface NeighboursDeps {
   log: Log;
 }
 
+export interface NeighboursOptions {
+  hubId: string;
+  /** how long a neighbour may take to answer, `ms`; default 2 s */
+  answerMs?: number;
+  /** questions under way at once, so that clients cannot make hubs drown each other; default 256 */
+  atOnce?: number;
+}
+
 export class Neighbours {
   readonly #directory: HubDirectory | undefined;
   readonly #log: Log;
   readonly #hubId: string;
+  readonly #answerMs: number;
+  readonly #atOnce: number;
   /** 256 random bits, for this process only */
   readonly #secret = randomBytes(32).toString("base64url");
   #asking = 0;
 
-  constructor({ directory, log }: NeighboursDeps, { hubId }: { hubId: string }) {
+  constructor(
+    { directory, log }: NeighboursDeps,
+    { hubId, answerMs = 2_000, atOnce = 256 }: NeighboursOptions,
+  ) {
     this.#directory = directory;
     this.#log = log;
     this.#hubId = hubId;
+    this.#answerMs = answerMs;
+    this.#atOnce = atOnce;
   }
 
   /** Says that this hub lives and answers at `url`, until the signal fires. Ends at once where no other hub can be. */
@@ -74,10 +85,10 @@ export class Neighbours {
     throw new SallyportError("unauthenticated", "authorization: only another hub may ask this");
   }
 
-  /** Asks every other hub at once, each for at most `answerMs`. Throws `capacity_exhausted`, and what the store throws. */
+  /** Asks every other hub at once, each for a bounded time. Throws `capacity_exhausted`, and what the store throws. */
   async askAll<T>(question: Question, schema: ZodType<T>): Promise<Asked<T>> {
     const hubs = await this.#others();
-    if (this.#asking + hubs.length > askingAtOnce) {
+    if (this.#asking + hubs.length > this.#atOnce) {
       throw new SallyportError("capacity_exhausted", "this hub has too many questions to others under way");
     }
     this.#asking += hubs.length;
@@ -101,7 +112,7 @@ export class Neighbours {
   }
 
   async #ask<T>(hub: HubRecord, question: Question, schema: ZodType<T>, asked: Asked<T>): Promise<void> {
-    using deadline = deadlineSignal(answerMs, `the answer of ${hub.hubId}`);
+    using deadline = deadlineSignal(this.#answerMs, `the answer of ${hub.hubId}`);
     try {
       const value = schema.parse(await askHub(hub, question, deadline.signal));
       asked.answers.push({ hub, value });
