@@ -182,13 +182,23 @@ test("a client that leaves in the middle of its stdin leaves the program to the 
     duplex: "half",
     signal: leaving.signal,
   });
-  const read = job.readAll("stdin");
-  await eventually(async () => (await feed(b, id, "", "?more")).json.error.code === "stdin_busy");
+  const stream = await job.incoming("stdin");
+  let text = "";
+  const read = (async () => {
+    for await (const chunk of stream.chunks) {
+      text += Buffer.from(chunk).toString();
+      stream.grant(chunk.length);
+    }
+    stream.finish();
+  })();
+  await eventually(() => text === "half ");
+  assert.equal((await feed(b, id, "too early", "?more")).json.error.code, "stdin_busy");
   leaving.abort();
   await assert.rejects(left);
   await eventually(async () => (await feed(b, id, "rest", "?more=true")).status === 204);
   assert.equal((await feed(a, id, "")).status, 204);
-  assert.equal((await read).toString(), "half rest");
+  await read;
+  assert.equal(text, "half rest");
   await job.exit();
 });
 
