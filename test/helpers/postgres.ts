@@ -128,6 +128,15 @@ export class PostgresServer implements AsyncDisposable {
     }
   }
 
+  /** Keeps what the statement locks until disposed of, as a hub in the middle of a transaction does. */
+  async hold(statement: string): Promise<AsyncDisposable> {
+    const client = new Client({ connectionString: this.url });
+    await client.connect();
+    await client.query("BEGIN");
+    await client.query(statement);
+    return { [Symbol.asyncDispose]: () => client.end() };
+  }
+
   /** Ends the backends whose application name is like `name`; returns how many. */
   async terminate(name: string): Promise<number> {
     const rows = await this.query(
