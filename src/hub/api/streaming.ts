@@ -49,7 +49,7 @@ export async function sendEvents(
   await sendLive({ ...target, status: 200, headers, keepAwake: ":\n\n" }, framesOf(events));
 }
 
-/** Sends the headers at once and the rest as it comes. A failure breaks the connection, so that no client takes it for the end. */
+/** Sends the headers at once and the rest as it comes, strings in ASCII. A failure breaks the connection, so that no client takes it for the end. */
 export async function sendLive(
   target: LiveReply,
   batches: AsyncIterable<readonly (string | Uint8Array)[]>,
@@ -66,7 +66,7 @@ export async function sendLive(
   try {
     for await (const batch of batches) {
       raw.cork();
-      for (const part of batch) raw.write(part);
+      for (const part of batch) raw.write(part, "latin1");
       raw.uncork();
       if (raw.writableNeedDrain) await once(raw, "drain", { signal });
     }
@@ -82,20 +82,17 @@ export async function sendLive(
   }
 }
 
-async function* framesOf(events: AsyncIterable<JobEvent[]>): AsyncGenerator<string[]> {
-  for await (const batch of events) yield [batch.map(frameOf).join("")];
+async function* framesOf(events: AsyncIterable<JobEvent[]>): AsyncGenerator<(string | Uint8Array)[]> {
+  for await (const batch of events) yield batch.flatMap(partsOf);
 }
 
-function frameOf(event: JobEvent): string {
-  return `event: ${event.event}\nid: ${event.id}\ndata: ${jsonOf(event)}\n\n`;
-}
-
-/** The base64 of output needs no escapes: looking for some in it would take longer than all the rest. */
-function jsonOf({ event, data }: JobEvent): string {
+/** The base64 of output needs no escapes and no encoder, and is long: it goes out as it is. */
+function partsOf({ event, id, data }: JobEvent): (string | Uint8Array)[] {
+  const head = `event: ${event}\nid: ${id}\ndata: `;
   const { base64, ...rest } = data;
   const isOutput = event === "stdout" || event === "stderr";
-  if (!isOutput || typeof base64 !== "string") return JSON.stringify(data);
-  return `${JSON.stringify(rest).slice(0, -1)},"base64":"${base64}"}`;
+  if (!isOutput || typeof base64 !== "string") return [Buffer.from(`${head}${JSON.stringify(data)}\n\n`)];
+  return [`${head}${JSON.stringify(rest).slice(0, -1)},"base64":"`, base64, '"}\n\n'];
 }
 
 /** A body made of `bytes`; whatever they hold on to is let go with the reply. */
