@@ -22,7 +22,7 @@ const workerCount = 3;
 const longJobs = 9;
 const submitters = 4;
 
-/** Sandboxes made for each job, by whatever worker. */
+/** Commands started for each job, by whatever worker. */
 type Ledger = Map<string, number>;
 
 function counting(driver: Driver, ledger: Ledger): Driver {
@@ -33,10 +33,16 @@ function counting(driver: Driver, ledger: Ledger): Driver {
     list: () => driver.list(),
     reap: (graceMs) => driver.reap(graceMs),
     [Symbol.asyncDispose]: () => driver[Symbol.asyncDispose](),
-    create: (spec, signal) => {
-      const lease = spec.lease ?? "";
-      ledger.set(lease, (ledger.get(lease) ?? 0) + 1);
-      return driver.create(spec, signal);
+    create: async (spec, signal) => {
+      const sandbox = await driver.create(spec, signal);
+      const { guest } = sandbox;
+      const exec = guest.exec.bind(guest);
+      guest.exec = (command) => {
+        const lease = spec.lease ?? "";
+        ledger.set(lease, (ledger.get(lease) ?? 0) + 1);
+        return exec(command);
+      };
+      return sandbox;
     },
   };
 }
