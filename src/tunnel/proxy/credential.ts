@@ -10,7 +10,8 @@ import {
   type HttpResponse,
 } from "../../exchange/index.ts";
 import type { RouteCredential } from "../contract.ts";
-import { redactText, Redaction } from "./redact.ts";
+import { Redaction } from "./redact.ts";
+import { Blotter } from "./spellings.ts";
 
 /** Reads a secret where a route says it is. */
 export type ReadSecret = (credential: RouteCredential) => Promise<string>;
@@ -34,25 +35,42 @@ export function throughCredential(
   readSecret: ReadSecret,
   forward: Forward,
 ): Forward {
-  const secretOf = cachedSecret(credential, readSecret);
+  const secretOf = cached(async () => await keyFrom(credential, readSecret));
   return async (request, signal) => {
     refuseTokenInQuery(request);
-    const secret = await secretOf();
+    const { secret, blotter } = await secretOf();
     const bare = withoutHeaders(request.headers, credential.header, ...callersOwn);
     const plain = withHeader(bare, "accept-encoding", "identity");
     const headers = withHeader(plain, credential.header, credential.prefix + secret);
-    return redacted(await forward({ ...request, headers }, signal), secret);
+    return redacted(await forward({ ...request, headers }, signal), blotter);
   };
 }
 
-function cachedSecret(credential: RouteCredential, readSecret: ReadSecret): () => Promise<string> {
-  let held: { secret: string; until: number } | undefined;
+interface Key {
+  readonly secret: string;
+  readonly blotter: Blotter;
+}
+
+async function keyFrom(credential: RouteCredential, readSecret: ReadSecret): Promise<Key> {
+  const secret = await readSecret(credential).catch(() => "");
+  if (secret === "") throw noSecret(credential);
+  return { secret, blotter: new Blotter([secret, ...decodedBasic(credential, secret)]) };
+}
+
+/** RFC 7617: what an upstream reads out of `Basic` is as secret as what was stamped. */
+function decodedBasic({ prefix }: RouteCredential, secret: string): string[] {
+  if (prefix.trim().toLowerCase() !== "basic") return [];
+  const pair = Buffer.from(secret, "base64").toString();
+  return [pair, pair.slice(pair.indexOf(":") + 1)].filter((each) => each !== "");
+}
+
+function cached(read: () => Promise<Key>): () => Promise<Key> {
+  let held: { key: Key; until: number } | undefined;
   return async () => {
-    if (held !== undefined && performance.now() < held.until) return held.secret;
-    const secret = await readSecret(credential).catch(() => "");
-    if (secret === "") throw noSecret(credential);
-    held = { secret, until: performance.now() + secretMs };
-    return secret;
+    if (held !== undefined && performance.now() < held.until) return held.key;
+    const key = await read();
+    held = { key, until: performance.now() + secretMs };
+    return key;
   };
 }
 
@@ -64,7 +82,7 @@ function refuseTokenInQuery({ target }: HttpRequest): void {
   });
 }
 
-function redacted(response: HttpResponse, secret: string): HttpResponse {
+function redacted(response: HttpResponse, blotter: Blotter): HttpResponse {
   const coding = headerOf(response.headers, "content-encoding");
   if (coding !== undefined && coding.toLowerCase() !== "identity") {
     response.body.destroy();
@@ -72,8 +90,8 @@ function redacted(response: HttpResponse, secret: string): HttpResponse {
       details: { layer: "upstream", sent: true, fix: "let the upstream honour accept-encoding: identity" },
     });
   }
-  const headers = response.headers.map(([name, value]) => [name, redactText(value, secret)] as const);
-  return { ...response, headers, body: through(response.body, new Redaction(Buffer.from(secret))) };
+  const headers = response.headers.map(([name, value]) => [name, blotter.text(value)] as const);
+  return { ...response, headers, body: through(response.body, new Redaction(blotter)) };
 }
 
 /** Either end takes the other with it. */
