@@ -28,6 +28,8 @@ export class Inbox implements HubHandlers {
   readonly #channel: WorkerChannel;
   /** the leases the hub was last told of here, whose verdicts are to come */
   #told: readonly HeldLease[] = [];
+  /** another channel takes over from this one */
+  #isLeft = false;
 
   constructor(deps: InboxDeps, channel: WorkerChannel) {
     this.#deps = deps;
@@ -56,7 +58,8 @@ export class Inbox implements HubHandlers {
     const { leases, offers, heartbeat } = this.#deps;
     switch (message.type) {
       case "offer":
-        offers.answer(message, this.#channel);
+        if (this.#isLeft) this.#decline(message);
+        else offers.answer(message, this.#channel);
         return;
       case "lease.confirmed":
         leases.find(message)?.confirm();
@@ -90,6 +93,7 @@ export class Inbox implements HubHandlers {
         this.#deps.drain(message.deadlineMs ?? undefined);
         return;
       case "go-away":
+        this.#isLeft = true;
         this.#deps.goAway();
         return;
       case "welcome":
@@ -111,6 +115,12 @@ export class Inbox implements HubHandlers {
     }
     if (meta.kind === "inputs") lease.inputs.offer(stream);
     else lease.stdin.offer(stream);
+  }
+
+  /** The hello on the channel that takes over may be under way: what it does not tell of would count as lost. */
+  #decline({ lease, attempt, epoch }: Extract<HubMessage, { type: "offer" }>): void {
+    const why = { reason: "draining", detail: "another channel takes over from this one" } as const;
+    this.#channel.send({ type: "offer.reject", lease, attempt, epoch, ...why });
   }
 
   #cancel(message: Extract<HubMessage, { type: "lease.cancel" }>): void {

@@ -214,6 +214,18 @@ test("go-away: the new channel is open before the old one closes, and output goe
   assert.ok(job.printed("stdout").equals(text));
 });
 
+test("go-away: nothing more is taken on the channel that is left, since the next hub would not be told of it", async () => {
+  await using rig = await startRig({ hooks: { refuses: () => undefined } });
+  rig.hub.hooks.refuses = () => new SallyportError("hub_unreachable", "hub: away");
+  rig.hub.say({ type: "go-away", deadlineMs: 60_000 });
+  const job = rig.hub.offer({ spec: run("true") });
+  await rig.hub.until(() => job.answers.length === 1, "an answer");
+  assert.equal(job.answers[0]?.type === "offer.reject" && job.answers[0].reason, "draining");
+  rig.hub.hooks.refuses = () => undefined;
+  await rig.hub.until(() => rig.hub.ends.length === 2, "the next channel");
+  assert.equal((await rig.hub.offer({ spec: run("true") }).finished).reason, "exited");
+});
+
 test("the worker dials for ever, with waits of a full jitter", async () => {
   let failures = 30;
   const refuses = (): SallyportError | undefined => {
