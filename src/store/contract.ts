@@ -134,6 +134,14 @@ export interface PoolDepth {
   oldestAt: number;
 }
 
+export interface ClaimRequest {
+  pool: string;
+  sessionId: string;
+  limit: number;
+  now: number;
+  along?: string;
+}
+
 export interface Claim {
   lease: LeaseRef;
   jobId: string;
@@ -166,9 +174,10 @@ export interface LeaseStore {
   pools(): Promise<PoolDepth[]>;
   /**
    * Takes up to `limit` queued jobs of `pool` for a worker session, in fair order: priority first, then each tenant by its weight
-   * (start-time fair queueing), then age. State `offered`.
+   * (start-time fair queueing), then age. State `offered`. With `along` the id of a job that was submitted in the same turn: that
+   * one is claimed in epoch 1, which no other claim of it has.
    */
-  claim(request: { pool: string; sessionId: string; limit: number; now: number }): Promise<Claim[]>;
+  claim(request: ClaimRequest): Promise<Claim[]>;
   /** An offer that was refused or not answered: back to its old place in the queue, or over if it was cancelled meanwhile. */
   release(lease: LeaseRef, now: number): Promise<Fenced>;
   accept(lease: LeaseRef, now: number): Promise<Fenced>;

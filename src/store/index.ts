@@ -1,6 +1,7 @@
 export type {
   AttemptRecord,
   Claim,
+  ClaimRequest,
   Fenced,
   FleetStore,
   HeldBy,

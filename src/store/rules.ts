@@ -157,6 +157,15 @@ export function checkTurn(
   throw new SallyportError("lease_superseded", `hello: turn ${turn} came behind turn ${before.turn}`);
 }
 
+/**
+ * The epoch of a job's next claim. The first, 1, is kept for the claim that goes along with the submission: an offer sent ahead of
+ * that claim names its grant, which no other claim of the same job may then bear.
+ */
+export function nextEpoch(epoch: number, isAlong: boolean): number {
+  if (epoch > 0) return epoch + 1;
+  return isAlong ? 1 : 2;
+}
+
 /** The last wall clock `ms` with a year of four digits, which is what dates on the wire have. */
 const lastMs = Date.UTC(9999, 11, 31, 23, 59, 59, 999);
 

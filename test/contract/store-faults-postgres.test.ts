@@ -34,7 +34,7 @@ async function assertDoneOnce(store: Store, id: string): Promise<void> {
   assert.equal(job?.state, "succeeded", id);
   assert.deepEqual(
     job.attempts.map(({ attempt, epoch }) => [attempt, epoch]),
-    [[1, 1]],
+    [[1, 2]],
     `${id}: claimed and accepted once`,
   );
 }
@@ -75,7 +75,7 @@ for (const cut of ["before", "after"] as const) {
     await store.jobs.submit(newJob("j2"));
     proxy.arm(cut);
     const { lease } = await claimOne(store, session);
-    assert.deepEqual(lease, { lease: "j1", attempt: 1, epoch: 1 });
+    assert.deepEqual(lease, { lease: "j1", attempt: 1, epoch: 2 });
     proxy.arm(cut);
     assert.equal(await store.leases.accept(lease, 5), "recorded");
     const part = logPart(["stdout", "once"]);

@@ -88,7 +88,7 @@ export class Model {
       .slice(0, limit)
       .map((job) => {
         job.state = "offered";
-        job.epoch += 1;
+        job.epoch = job.epoch === 0 ? 2 : job.epoch + 1;
         job.session = session;
         this.#vtime.set(pool, Math.max(this.#vtime.get(pool) ?? 0, job.vft));
         const ref = this.ref(job);

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { deferred, type Deferred } from "../../src/async/index.ts";
+import { newJobId } from "../../src/hub/job-id.ts";
 import type { NewJob, Store } from "../../src/store/index.ts";
 import { eventually, TestHub } from "../helpers/hub.ts";
 import { SimulatedWorker, type SimulatedWorkerOptions } from "../helpers/simulated-worker.ts";
@@ -93,7 +94,8 @@ test("an offer whose claim brings another job is withdrawn, and both jobs run on
   assert.ok(earlier);
   claims.shut();
   // as another hub on the same store would, which no hint of this one tells of
-  const unseen = { ...earlier, id: earlier.id.replace(/.$/, "Z"), now: earlier.now - 1 };
+  const now = earlier.now - 1;
+  const unseen = { ...earlier, id: newJobId(now), now };
   await hub.store.jobs.submit(unseen);
   const { id } = await hub.submit();
   await eventually(() => worker.held.has(id));
@@ -107,7 +109,14 @@ test("an offer whose claim brings another job is withdrawn, and both jobs run on
     ],
   );
   assert.deepEqual(runs.slice(1), [unseen.id, id]);
-  assert.ok(worker.of("lease.cancel").some(({ lease, reason }) => lease === id && reason === "superseded"));
+  const withdrawn = worker.of("lease.cancel").find(({ lease }) => lease === id);
+  assert.equal(withdrawn?.reason, "superseded");
+  const offers = worker.of("offer").filter(({ lease }) => lease === id);
+  assert.deepEqual(
+    offers.map(({ epoch }) => epoch),
+    [1, 2],
+    "the same worker can tell the offer that holds from the one that was withdrawn",
+  );
 });
 
 test("a worker that goes while its claim is being committed costs the job no attempt", async () => {

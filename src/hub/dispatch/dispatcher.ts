@@ -1,6 +1,6 @@
 import { abortable, sleep } from "../../async/index.ts";
 import { sameLease } from "../../protocol/index.ts";
-import { poolOf, type Claim, type NewJob } from "../../store/index.ts";
+import { poolOf, type Claim, type ClaimRequest, type NewJob } from "../../store/index.ts";
 import type { HubContext } from "../connections/context.ts";
 import type { WorkerConnection } from "../connections/worker-connection.ts";
 import { isStoreTrouble } from "../connections/persist.ts";
@@ -42,7 +42,7 @@ export async function dispatchAlong(
   const [allotment] = allot([coming], rooms);
   const connection = allotment && context.registry.get(allotment.workerId);
   if (connection === undefined) return false;
-  const claiming = claim(context, connection, { pool: coming.pool, limit: 1 });
+  const claiming = claim(context, connection, { pool: coming.pool, limit: 1, along: id });
   const lease = { lease: id, attempt: 1, epoch: 1 };
   const granted = claiming.then(
     (claims) => claims.some((claim) => sameLease(claim.lease, lease)),
@@ -85,7 +85,7 @@ async function claimAndOffer(context: HubContext, allotment: Allotment): Promise
 function claim(
   context: HubContext,
   { sessionId }: WorkerConnection,
-  wanted: Pick<Allotment, "pool" | "limit">,
+  wanted: Pick<ClaimRequest, "pool" | "limit" | "along">,
 ): Promise<Claim[]> {
   return context.store.leases.claim({ ...wanted, sessionId, now: Date.now() });
 }

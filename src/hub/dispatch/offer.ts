@@ -40,7 +40,7 @@ function send(
   connection.offers.set(claim.jobId, { claim, granted, sentAt: performance.now(), timer });
   const waitedMs = Date.now() - jobIdTime(claim.jobId);
   void granted.then((isGranted) => {
-    if (isGranted && claim.lease.epoch === 1) context.metrics.dispatched(waitedMs);
+    if (isGranted && claim.lease.epoch <= 2) context.metrics.dispatched(waitedMs);
   });
   connection.channel.send({
     type: "offer",

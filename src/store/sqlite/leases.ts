@@ -10,8 +10,8 @@ export function leaseStore({ writer, reader }: Threads): LeaseStore {
         ...pool,
         labels: JSON.parse(pool.labels) as Record<string, string>,
       })),
-    claim: async ({ pool, sessionId, limit }) =>
-      (await writer.call("claim", { pool, sessionId, limit })).map((claim) => ({
+    claim: async (request) =>
+      (await writer.call("claim", request)).map((claim) => ({
         ...claim,
         jobId: claim.lease.lease,
         spec: JSON.parse(claim.spec) as JobSpec,

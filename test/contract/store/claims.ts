@@ -1,6 +1,7 @@
 /** Who is given which job, in which order. */
 import assert from "node:assert/strict";
 import { describe } from "node:test";
+import type { Claim } from "../../../src/store/index.ts";
 import { claimOne, newJob, openSession } from "../../helpers/store.ts";
 import { type Laws } from "./laws.ts";
 
@@ -34,14 +35,29 @@ export function claimsLaws({ engine, promise }: Laws): void {
       const claim = await claimOne(store, session.id);
       const { spec } = newJob("j1");
       assert.deepEqual(claim, {
-        lease: { lease: "j1", attempt: 1, epoch: 1 },
+        lease: { lease: "j1", attempt: 1, epoch: 2 },
         jobId: "j1",
         tenant: "acme",
         spec,
         hasInputs: true,
       });
       await store.leases.release(claim.lease, 2_000);
-      assert.deepEqual((await claimOne(store, session.id)).lease, { lease: "j1", attempt: 1, epoch: 2 });
+      assert.deepEqual((await claimOne(store, session.id)).lease, { lease: "j1", attempt: 1, epoch: 3 });
+    });
+
+    promise("the first epoch is kept for the claim that goes along with the submission", async (store) => {
+      const session = await openSession(store);
+      const claimAlong = (along: string): Promise<Claim[]> =>
+        store.leases.claim({ pool: "python", sessionId: session.id, limit: 1, now: 1_000, along });
+      await store.jobs.submit(newJob("j1"));
+      const [first] = await claimAlong("j1");
+      assert.deepEqual(first?.lease, { lease: "j1", attempt: 1, epoch: 1 });
+      await store.leases.release(first.lease, 2_000);
+      assert.equal((await claimAlong("j1"))[0]?.lease.epoch, 2);
+      await store.jobs.submit(newJob("j2"));
+      await store.jobs.submit(newJob("j3"));
+      assert.deepEqual((await claimAlong("j3"))[0]?.lease, { lease: "j2", attempt: 1, epoch: 2 });
+      assert.deepEqual((await claimOne(store, session.id)).lease, { lease: "j3", attempt: 1, epoch: 2 });
     });
 
     promise("no job is claimed twice, however many claim at once", async (store) => {

@@ -23,7 +23,7 @@ export function fencesLaws({ engine, promise }: Laws): void {
       assert.deepEqual(first.job?.attempts, [
         {
           attempt: 1,
-          epoch: 1,
+          epoch: 2,
           workerId: "w1",
           leasedAt: 1_500,
           startedAt: 1_700,
@@ -56,7 +56,7 @@ export function fencesLaws({ engine, promise }: Laws): void {
       const { lease } = await leaseOne(store, session.id, newJob("j1"));
       const before = await store.jobs.get("j1");
       const others = [
-        { ...lease, epoch: 2 },
+        { ...lease, epoch: 3 },
         { ...lease, attempt: 2 },
         { ...lease, lease: "nobody" },
       ];

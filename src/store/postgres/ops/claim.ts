@@ -1,12 +1,13 @@
 import type { JobSpec } from "../../../protocol/index.ts";
-import type { Claim } from "../../contract.ts";
+import type { Claim, ClaimRequest } from "../../contract.ts";
+import { nextEpoch } from "../../rules.ts";
 import type { RowCall } from "../calls.ts";
 import type { WorkerRow, Waiting } from "../row-types.ts";
 import type { Rows } from "../rows.ts";
 
 /** Nothing for a session that is over. */
-export function claim(request: { pool: string; sessionId: string; limit: number }): RowCall<Claim[]> {
-  const { pool, sessionId } = request;
+export function claim(request: Omit<ClaimRequest, "now">): RowCall<Claim[]> {
+  const { pool, sessionId, along } = request;
   const limit = Math.max(0, request.limit);
   return {
     kind: "rows",
@@ -17,14 +18,17 @@ export function claim(request: { pool: string; sessionId: string; limit: number 
       return rows
         .waiting(pool)
         .slice(0, limit)
-        .map((waiting) => take(rows, waiting, worker));
+        .map((waiting) => take(rows, waiting, { worker, isAlong: waiting.job.id === along }));
     },
   };
 }
 
-function take(rows: Rows, { job, tenant, spec, hasInputs }: Waiting, worker: WorkerRow): Claim {
-  const { session, workerId } = worker;
-  rows.update(job, { state: "offered", epoch: job.epoch + 1, session, workerId });
+function take(
+  rows: Rows,
+  { job, tenant, spec, hasInputs }: Waiting,
+  { worker: { session, workerId }, isAlong }: { worker: WorkerRow; isAlong: boolean },
+): Claim {
+  rows.update(job, { state: "offered", epoch: nextEpoch(job.epoch, isAlong), session, workerId });
   rows.advance(job);
   return {
     lease: { lease: job.id, attempt: job.attempts + 1, epoch: job.epoch },

@@ -1,4 +1,6 @@
 import type { LeaseRef } from "../../../protocol/index.ts";
+import type { ClaimRequest } from "../../contract.ts";
+import { nextEpoch } from "../../rules.ts";
 import type { Db } from "../database.ts";
 
 export interface RawClaim {
@@ -20,7 +22,7 @@ interface Candidate {
 }
 
 /** Nothing for a session that is over. */
-export function claim(db: Db, args: { pool: string; sessionId: string; limit: number }): RawClaim[] {
+export function claim(db: Db, args: ClaimRequest): RawClaim[] {
   if (db.get("SELECT 1 FROM workers WHERE session = ?", args.sessionId) === undefined) return [];
   const candidates = db.all<Candidate>(
     `SELECT seq, id, tenant, epoch, attempts, vft, spec,
@@ -31,19 +33,21 @@ export function claim(db: Db, args: { pool: string; sessionId: string; limit: nu
     args.pool,
     Math.max(0, args.limit),
   );
-  for (const job of candidates) {
+  const claimed = candidates.map((job) => ({ ...job, epoch: nextEpoch(job.epoch, job.id === args.along) }));
+  for (const { seq, epoch } of claimed) {
     db.run(
-      "UPDATE jobs SET state = 'offered', epoch = epoch + 1, session = ? WHERE seq = ?",
+      "UPDATE jobs SET state = 'offered', epoch = ?, session = ? WHERE seq = ?",
+      epoch,
       args.sessionId,
-      job.seq,
+      seq,
     );
   }
   const vtime = candidates.reduce((latest, job) => Math.max(latest, job.vft), 0);
   if (candidates.length > 0) {
     db.run("UPDATE pools SET vtime = max(vtime, ?) WHERE pool = ?", vtime, args.pool);
   }
-  return candidates.map((job) => ({
-    lease: { lease: job.id, attempt: job.attempts + 1, epoch: job.epoch + 1 },
+  return claimed.map((job) => ({
+    lease: { lease: job.id, attempt: job.attempts + 1, epoch: job.epoch },
     tenant: job.tenant,
     spec: job.spec,
     hasInputs: job.hasInputs !== 0,
