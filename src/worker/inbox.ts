@@ -26,7 +26,7 @@ export interface InboxDeps {
 export class Inbox implements HubHandlers {
   readonly #deps: InboxDeps;
   readonly #channel: WorkerChannel;
-  /** the leases the hub was last told of here, whose verdicts are to come */
+  /** the leases the hub was last told of here */
   #told: readonly HeldLease[] = [];
   /** another channel takes over from this one */
   #isLeft = false;
@@ -83,8 +83,7 @@ export class Inbox implements HubHandlers {
         this.#channel.send({ type: "leases", leases: [...this.#told] });
         return;
       case "leases.verdicts":
-        this.resume(this.#told, message.verdicts);
-        this.#told = [];
+        this.resume(judgedOf(this.#told, message.verdicts), message.verdicts);
         return;
       case "routes":
         this.#deps.tunnel.told(message.routes);
@@ -141,4 +140,13 @@ export class Inbox implements HubHandlers {
       this.#channel.send({ type: "lease.started", ...lease.ref, at: lease.startedAt });
     }
   }
+}
+
+/** Those of `told` that `verdicts` are about: an earlier list may be answered after a later one was sent. */
+function judgedOf(told: readonly HeldLease[], verdicts: readonly Verdict[]): HeldLease[] {
+  const byLease = new Map(verdicts.map((verdict) => [verdict.lease, verdict]));
+  return told.filter((held) => {
+    const verdict = byLease.get(held.lease);
+    return verdict !== undefined && sameLease(verdict, held);
+  });
 }

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import * as fc from "fast-check";
+import { deferred } from "../../src/async/index.ts";
 import { SallyportError } from "../../src/errors.ts";
 import { anyBytes, run, startRig, type Rig, type SimulatedJob } from "../helpers/simulated-hub.ts";
 
@@ -224,6 +225,21 @@ test("go-away: nothing more is taken on the channel that is left, since the next
   rig.hub.hooks.refuses = () => undefined;
   await rig.hub.until(() => rig.hub.ends.length === 2, "the next channel");
   assert.equal((await rig.hub.offer({ spec: run("true") }).finished).reason, "exited");
+});
+
+test("verdicts on an earlier list leave alone what was taken since it was sent", async () => {
+  await using rig = await startRig();
+  const taken = deferred<SimulatedJob>();
+  rig.hub.hooks.heard = ({ type }) => {
+    if (type !== "leases" || taken.settled) return;
+    taken.resolve(rig.hub.offer({ spec: run("hang") }));
+    rig.hub.say({ type: "leases.request" });
+  };
+  rig.hub.say({ type: "leases.request" });
+  const job = await taken.promise;
+  await rig.hub.until(() => job.started.length === 1, "the job to run");
+  rig.hub.say({ type: "lease.cancel", ...job.ref, reason: "cancelled", graceMs: 0 });
+  assert.equal((await job.finished).reason, "cancelled");
 });
 
 test("the worker dials for ever, with waits of a full jitter", async () => {
