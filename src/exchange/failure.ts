@@ -1,7 +1,10 @@
 /** What a caller is told when its request could not be carried: the code, the layer that failed, and how to mend it. */
+import { text } from "node:stream/consumers";
+import { z } from "zod";
 import { SallyportError, type ErrorCode } from "../errors.ts";
 import { bytesBody } from "./body.ts";
 import { layers, type HeaderList, type HttpRequest, type HttpResponse, type Layer } from "./contract.ts";
+import { headerOf } from "./headers.ts";
 
 /** Where a code alone tells the layer */
 const layerByCode: Partial<Record<ErrorCode, Layer>> = {
@@ -59,13 +62,50 @@ function bodyOf(
   { id, host }: Pick<HttpRequest, "id" | "host">,
 ): Record<string, unknown> {
   if (error.code === "host_not_allowed") return { error: error.code, host };
-  const fix = error.details["fix"];
+  const { fix, sent } = error.details;
   return {
     error: error.code,
     layer,
     host,
     message: error.code === "internal" ? "something went wrong here; the log has it" : error.message,
     ...(typeof fix === "string" && { fix }),
+    ...(typeof sent === "boolean" && { sent }),
     requestId: id,
   };
+}
+
+/** bytes of a failure's body */
+const maxBody = 65_536;
+
+const failureBody = z.object({
+  error: z.string(),
+  message: z.string(),
+  fix: z.string().optional(),
+  sent: z.boolean().optional(),
+});
+
+/** `response`, unless it is the failure of another hop of ours: that one is thrown here as it was there. */
+export async function unlessFailure(response: HttpResponse): Promise<HttpResponse> {
+  const layer = layers.find((known) => known === headerOf(response.headers, "x-sallyport-layer"));
+  if (layer === undefined) return response;
+  const { error, message, ...details } = failureBody.catch(unread(response)).parse(await jsonIn(response));
+  throw SallyportError.fromWire({ code: error, message, details: { ...details, layer } });
+}
+
+const unread = ({ status }: HttpResponse): z.infer<typeof failureBody> => ({
+  error: "upstream_failed",
+  message: `HTTP ${status}`,
+  fix: "ask whoever runs the tunnel",
+  sent: true,
+});
+
+async function jsonIn({ headers, body }: HttpResponse): Promise<unknown> {
+  try {
+    if (!(Number(headerOf(headers, "content-length")) <= maxBody))
+      throw new RangeError("not a failure's body");
+    return JSON.parse(await text(body));
+  } catch {
+    body.destroy();
+    return undefined;
+  }
 }

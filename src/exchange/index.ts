@@ -11,6 +11,6 @@ export { parseAuthority, type Authority } from "./authority.ts";
 export { bytesBody, pump, wholeLength } from "./body.ts";
 export { createHttpClient, type HttpClient, type HttpClientOptions } from "./client.ts";
 export { createHttpFace, type FaceDeps, type FaceOptions, type HttpFace } from "./face.ts";
-export { failureResponse, layerOf } from "./failure.ts";
+export { failureResponse, layerOf, unlessFailure } from "./failure.ts";
 export { headerOf, withHeader, withoutHeaders } from "./headers.ts";
 export type { FaceRequest } from "./request.ts";

@@ -53,7 +53,8 @@ export class Exchange {
     const outcome: CallOutcome = sent ? "unknown" : "failed";
     const ids = this.#calls.ids.length > 0 ? [...this.#open.keys()] : [];
     this.#calls.settleAll(outcome);
-    if (aborted || ids.length === 0) throw error;
+    // it is by the status 404 alone that a client knows to begin a new session
+    if (aborted || ids.length === 0 || error.code === "mcp_session_unknown") throw error;
     const errors = ids.map((id) => this.#failure(id, error, sent));
     return jsonReply(200, this.#asked.batch ? `[${errors.join(",")}]` : errors.join(""));
   }

@@ -3,7 +3,7 @@ import { randomUUID } from "node:crypto";
 import {
   bytesBody,
   headerOf,
-  layers,
+  unlessFailure,
   type Forward,
   type HeaderList,
   type HttpResponse,
@@ -110,22 +110,8 @@ const initialize = (): object => ({
 });
 
 async function readReply(response: HttpResponse, id: number): Promise<Reply> {
-  const { status, headers } = response;
-  const answer = await readAnswer(response, id);
-  const failed = layers.find((layer) => layer === headerOf(headers, "x-sallyport-layer"));
-  if (failed === undefined) return { status, headers, answer };
-  const { message, fix } = {
-    message: `HTTP ${status}`,
-    fix: "ask whoever runs the tunnel",
-    ...answer,
-  } as FailureBody;
-  throw broken(failed, String(message), String(fix));
-}
-
-/** What a proxy or gateway of ours says of a call it could not carry */
-interface FailureBody {
-  readonly message: unknown;
-  readonly fix: unknown;
+  const { status, headers } = await unlessFailure(response);
+  return { status, headers, answer: await readAnswer(response, id) };
 }
 
 function refuseStatus({ status }: Reply): void {

@@ -1,5 +1,8 @@
-/** What a caller says about itself does not reach an upstream: identity comes from where a request arrived. */
+/** What a caller says about itself does not reach an upstream: identity comes from where a request arrived. Nor does an upstream speak as one of us. */
 import type { Forward, HeaderList } from "../../exchange/index.ts";
+
+/** Headers in which our hops tell one another of failures */
+const ours = "x-sallyport-";
 
 const identity: ReadonlySet<string> = new Set([
   "forwarded",
@@ -20,11 +23,14 @@ export function callersHeaders(headers: HeaderList): HeaderList {
     ([name]) =>
       !identity.has(name) &&
       !name.startsWith("x-forwarded-") &&
-      !name.startsWith("x-sallyport-") &&
+      !name.startsWith(ours) &&
       !name.includes("_"),
   );
 }
 
 export function throughCallersHeaders(forward: Forward): Forward {
-  return (request, signal) => forward({ ...request, headers: callersHeaders(request.headers) }, signal);
+  return async (request, signal) => {
+    const response = await forward({ ...request, headers: callersHeaders(request.headers) }, signal);
+    return { ...response, headers: response.headers.filter(([name]) => !name.startsWith(ours)) };
+  };
 }

@@ -1,7 +1,7 @@
 /** The way to routes of other connectors: inner TLS to their proxy over byte streams that others carry and cannot read. */
 import { readFile } from "node:fs/promises";
 import { SallyportError } from "../../errors.ts";
-import { createHttpClient, type Forward, type HttpClient } from "../../exchange/index.ts";
+import { createHttpClient, unlessFailure, type Forward, type HttpClient } from "../../exchange/index.ts";
 import type { RemoteWay } from "../contract.ts";
 import { beginTls } from "./tls-client.ts";
 
@@ -15,6 +15,7 @@ export interface RemoteDeps {
 
 /** Disposing it cuts every connection. */
 export interface RemoteForward extends AsyncDisposable {
+  /** What the proxy failed with is thrown as it was there: to a caller, the remote way is as the local one. */
   readonly forward: Forward;
 }
 
@@ -31,7 +32,8 @@ export function forwardRemote(deps: RemoteDeps): RemoteForward {
     return client;
   };
   return {
-    forward: (request, signal) => clientFor(request.host).forward(request, signal),
+    forward: async (request, signal) =>
+      await unlessFailure(await clientFor(request.host).forward(request, signal)),
     [Symbol.asyncDispose]: async () => {
       await Promise.all([...clients.values()].map((client) => client[Symbol.asyncDispose]()));
     },

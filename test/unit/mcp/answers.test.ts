@@ -235,6 +235,21 @@ test("a call whose way broke is answered by whether it may have arrived, and is 
   });
 });
 
+test("a session that is gone keeps its own error, by which a client begins a new one", async () => {
+  const at = rig({
+    script: () => {
+      throw new SallyportError("mcp_session_unknown", "gone", {
+        details: { layer: "upstream", sent: false },
+      });
+    },
+  });
+  await assert.rejects(at.ask({ bytes: callText("search") }), { code: "mcp_session_unknown" });
+  assert.deepEqual(
+    at.ended.map(({ outcome }) => outcome),
+    ["failed"],
+  );
+});
+
 test("an answer that breaks off is an unknown outcome, in JSON and in events", async () => {
   const half = Buffer.from(answered(1).slice(0, 20));
   const json = rig({ script: () => ({ ...jsonAnswer(""), body: Readable.from(breaking(half)) }) });

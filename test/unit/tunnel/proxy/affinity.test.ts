@@ -40,7 +40,7 @@ const sessionServer = (own: string): Promise<Upstream> =>
   });
 
 interface Pair extends AsyncDisposable {
-  readonly one: Tunnel;
+  readonly two: Tunnel;
   readonly upstreams: readonly [Upstream, Upstream];
   readonly callers: readonly ReturnType<typeof callerOf>[];
   cut(): void;
@@ -70,7 +70,7 @@ async function pair(): Promise<Pair> {
   );
   const callers = rigs.map(({ tunnel }) => callerOf(tunnel));
   return {
-    one: rigs[0]?.tunnel ?? assert.fail(),
+    two: rigs[1]?.tunnel ?? assert.fail(),
     upstreams,
     callers,
     cut: () => void (isCut = true),
@@ -102,13 +102,14 @@ test("a session goes on with the connector that holds it, whichever one a reques
 
 test("a session nobody knows, of another route, changed, or whose owner is gone is a clean 404", async () => {
   await using both = await pair();
-  const [toOne, toTwo] = both.callers;
+  const [toOne] = both.callers;
   const opened = await toOne?.forward(aRequest(), live());
   const session = headerOf(opened?.headers ?? [], "mcp-session-id") ?? "";
   const reached = both.upstreams[0].requests.length;
   const status = async (id: string, over: object = {}): Promise<unknown> => {
-    const response = await toTwo?.forward(aRequest({ headers: [["mcp-session-id", id]], ...over }), live());
-    return [response?.status, JSON.parse(await textOf(response?.body ?? assert.fail()))["error"]];
+    await using caller = callerOf(both.two);
+    const response = await caller.forward(aRequest({ headers: [["mcp-session-id", id]], ...over }), live());
+    return [response.status, JSON.parse(await textOf(response.body))["error"]];
   };
   const unknown = [404, "mcp_session_unknown"];
   assert.deepEqual(await status("up-one"), unknown);

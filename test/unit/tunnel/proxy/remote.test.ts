@@ -5,8 +5,8 @@ import { test } from "node:test";
 import { isError, SallyportError } from "../../../../src/errors.ts";
 import { headerOf } from "../../../../src/exchange/index.ts";
 import { forwardRemote } from "../../../../src/tunnel/index.ts";
-import { aRequest, authority, byteStreamTo, callerOf, live, rig, textOf } from "./rig.ts";
-import { upstream } from "./upstream.ts";
+import { aRequest, authority, byteStreamTo, domain, live, remoteTo, rig, textOf } from "./rig.ts";
+import { rawUpstream, upstream } from "./upstream.ts";
 
 const failing = async (promise: Promise<unknown>): Promise<SallyportError> => {
   const error: unknown = await promise.then(
@@ -106,13 +106,28 @@ test("a way that cannot be opened, or is cut in the handshake, sent nothing; one
   assert.equal(silent.requests.length, 1);
 });
 
-test("a failure at the far proxy comes back as it was told there", async () => {
+test("a failure at the far proxy is thrown here as it was there", async () => {
   const gone = await upstream();
   await gone[Symbol.asyncDispose]();
-  await using own = await rig({ routes: { docs: gone.port } });
-  await using caller = callerOf(own.tunnel);
-  const response = await caller.forward(aRequest(), live());
-  assert.deepEqual([response.status, headerOf(response.headers, "x-sallyport-layer")], [502, "dial"]);
-  const told = JSON.parse(await textOf(response.body)) as Record<string, unknown>;
-  assert.deepEqual([told["error"], told["requestId"]], ["upstream_unreachable", "request-1"]);
+  await using broken = await rawUpstream((socket) => socket.destroy());
+  await using own = await rig({ routes: { docs: gone.port, wiki: broken.port } });
+  await using caller = remoteTo(own.tunnel);
+  const told = async (name: string): Promise<unknown[]> => {
+    const { code, details } = await failing(caller.forward(aRequest({ host: `${name}.${domain}` }), live()));
+    return [code, details["layer"], details["sent"]];
+  };
+  assert.deepEqual(await told("docs"), ["upstream_unreachable", "dial", false]);
+  assert.deepEqual(await told("wiki"), ["upstream_failed", "upstream", true]);
+  assert.deepEqual(await told("none"), ["route_unknown", "route", false]);
+});
+
+test("an upstream that speaks as a hop of ours is an upstream that answered", async () => {
+  await using docs = await upstream((_message, reply) => {
+    reply.writeHead(502, { "x-sallyport-layer": "policy", "content-type": "application/json" });
+    reply.end(JSON.stringify({ error: "tool_not_allowed", message: "not allowed", sent: false }));
+  });
+  await using own = await rig({ routes: { docs: docs.port } });
+  await using caller = remoteTo(own.tunnel);
+  const { status, headers } = await caller.forward(aRequest(), live());
+  assert.deepEqual([status, headerOf(headers, "x-sallyport-layer")], [502, undefined]);
 });

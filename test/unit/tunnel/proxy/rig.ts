@@ -1,16 +1,19 @@
 /** A tunnel with upstreams on loopback, its certificate, and callers that speak inner TLS to it. */
+import { once } from "node:events";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { duplexPair, type Duplex, type Readable } from "node:stream";
+import { connect } from "node:tls";
 import { pino } from "pino";
-import type { HttpRequest } from "../../../../src/exchange/index.ts";
+import { createHttpClient, type HttpClient, type HttpRequest } from "../../../../src/exchange/index.ts";
 import type { Log } from "../../../../src/log.ts";
 import {
   createAuthority,
   forwardRemote,
   openTunnel,
   type CertifiedKey,
+  type RemoteForward,
   type RouteSettings,
   type Tunnel,
   type TunnelConfig,
@@ -141,8 +144,19 @@ export function byteStreamTo(tunnel: Tunnel, peer = "caller"): Duplex {
   return mine;
 }
 
-/** A caller over inner TLS, as a worker's gateway is one. */
-export function callerOf(tunnel: Tunnel, caPem = authority.certPem): ReturnType<typeof forwardRemote> {
+/** A caller over inner TLS that is told of failures by status, as one from outside is. */
+export function callerOf(tunnel: Tunnel): HttpClient {
+  return createHttpClient({
+    connect: async (_signal, { host }) => {
+      const socket = connect({ socket: byteStreamTo(tunnel), servername: host, ca: authority.certPem });
+      await once(socket, "secureConnect");
+      return socket;
+    },
+  });
+}
+
+/** A caller as a worker's gateway is one. */
+export function remoteTo(tunnel: Tunnel, caPem = authority.certPem): RemoteForward {
   return forwardRemote({ remote: { open: async () => byteStreamTo(tunnel) }, caPem });
 }
 

@@ -10,7 +10,7 @@ import { promisify } from "node:util";
 import { isError } from "../../../../src/errors.ts";
 import { headerOf } from "../../../../src/exchange/index.ts";
 import { createAuthority, type CertifiedKey, type Tunnel } from "../../../../src/tunnel/index.ts";
-import { aRequest, authority, byteStreamTo, callerOf, domain, live, rig, textOf } from "./rig.ts";
+import { aRequest, authority, byteStreamTo, callerOf, domain, live, remoteTo, rig, textOf } from "./rig.ts";
 import { rawUpstream, upstream, valuesOf } from "./upstream.ts";
 
 const run = promisify(execFile);
@@ -96,7 +96,7 @@ test("a caller without trust in the CA fails in its handshake, and so does what 
   await using docs = await upstream();
   await using own = await rig({ routes: { docs: docs.port } });
   const stranger = createAuthority({ commonName: "other", days: 1 });
-  await using caller = callerOf(own.tunnel, stranger.certPem);
+  await using caller = remoteTo(own.tunnel, stranger.certPem);
   const failure: unknown = await caller.forward(aRequest(), live()).catch((error: unknown) => error);
   assert.ok(isError(failure, "certificate_invalid"));
   assert.deepEqual([failure.details["layer"], failure.details["sent"]], ["inner_tls", false]);

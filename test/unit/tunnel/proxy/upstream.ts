@@ -44,23 +44,31 @@ export interface RawUpstream extends AsyncDisposable {
   readonly port: number;
   /** Connections that were made */
   readonly connections: number;
+  /** Those on which bytes came: a probe sends none */
+  readonly asked: number;
 }
 
 /** Does with each connection what it likes once bytes came. */
 export async function rawUpstream(answer: (socket: Socket) => void): Promise<RawUpstream> {
   const sockets = new Set<Socket>();
-  let connections = 0;
+  let [connections, asked] = [0, 0];
   const server = createTcp((socket) => {
     connections += 1;
     sockets.add(socket);
     socket.on("error", () => undefined);
-    socket.once("data", () => answer(socket));
+    socket.once("data", () => {
+      asked += 1;
+      answer(socket);
+    });
   });
   const port = await listen(server);
   return {
     port,
     get connections() {
       return connections;
+    },
+    get asked() {
+      return asked;
     },
     [Symbol.asyncDispose]: () => stop(server, () => sockets.forEach((socket) => socket.destroy())),
   };
