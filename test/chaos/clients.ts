@@ -3,10 +3,9 @@ import { sleep } from "../../src/async/index.ts";
 import type { Client, JobEvent, JobView } from "../../src/client/index.ts";
 import { SallyportError } from "../../src/errors.ts";
 import type { Cluster } from "./cluster.ts";
-import type { FinalView, Recorder, ReadStream } from "./history.ts";
+import type { FinalView, JobPlan, Recorder, ReadStream } from "./history.ts";
 import { firstDifference, stderrSeed } from "./known-bytes.ts";
 import type { ClientPlan } from "./plan.ts";
-import { streamCommand } from "./witness-driver.ts";
 
 /** longest wait for one answer, `ms` */
 const answerMs = 4_000;
@@ -15,13 +14,7 @@ const pollMs = 1_500;
 /** jobs read back at a time */
 const readers = 8;
 
-export type CommandOf = (plan: ClientPlan["job"]) => { profile: string; command?: string[]; code?: string };
-
-/** The job as the witness driver runs it */
-export const streamed: CommandOf = ({ seed, bytes, ms, exitCode }) => ({
-  profile: "chaos",
-  command: streamCommand(seed, bytes, ms, exitCode),
-});
+export type CommandOf = (plan: JobPlan) => string[];
 
 export interface Submitted {
   job: string;
@@ -66,7 +59,7 @@ export class Clients {
   /** Asks again under the same key until it is told yes or no; undefined when it never was, or was told no. */
   async #submit(plan: ClientPlan, turn: number): Promise<string | undefined> {
     const { key, maxAttempts } = plan.job;
-    const request = { ...this.#commandOf(plan.job), retry: { maxAttempts } };
+    const request = { profile: "chaos", command: this.#commandOf(plan.job), retry: { maxAttempts } };
     for (let hub = plan.hub + turn; !this.#over.aborted; hub += 1) {
       this.#recorder.note({ type: "submit", phase: "invoke", key });
       try {

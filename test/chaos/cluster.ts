@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { sleep } from "../../src/async/index.ts";
 import { createClient, type Client } from "../../src/client/index.ts";
 import { FaultProxy } from "../helpers/fault-proxy.ts";
+import { OwnEngine } from "../helpers/own-engine.ts";
 import { SmallDisk } from "../helpers/small-disk.ts";
 import { Child } from "./child.ts";
 import { Database, urlOver } from "./database.ts";
@@ -15,6 +16,8 @@ import { readLedger } from "./ledger.ts";
 import type { WorkerSettings } from "./worker-process.ts";
 
 export type StoreName = "sqlite" | "postgres";
+/** `witness`: sandboxes are made by nothing; `docker`: by an engine of the cluster's own */
+export type DriverName = "witness" | "docker";
 
 export interface ClusterOptions {
   hubs: number;
@@ -23,6 +26,7 @@ export interface ClusterOptions {
   createMs: number;
   /** where hubs keep everything; several hubs need `postgres` */
   store: StoreName;
+  driver: DriverName;
   bounds: Bounds;
 }
 
@@ -55,6 +59,7 @@ export class Cluster implements AsyncDisposable {
   readonly hubs: HubNode[] = [];
   readonly workers: WorkerNode[] = [];
   database: Database | undefined;
+  engine: OwnEngine | undefined;
   /** what the store is on, where one could be mounted */
   disk: SmallDisk | undefined;
   readonly #recorder: Recorder;
@@ -74,6 +79,8 @@ export class Cluster implements AsyncDisposable {
     const cluster = new Cluster(await mkdtemp(join(tmpdir(), "sallyport-chaos-")), recorder, options);
     try {
       await cluster.#addStore();
+      if (options.driver === "docker")
+        cluster.engine = cluster.#stack.use(await OwnEngine.start("sallyport/python"));
       for (let at = 0; at < options.hubs; at += 1) await cluster.#addHub(at);
       const places = Array.from({ length: options.workers }, (_, at) => at);
       cluster.workers.push(...(await Promise.all(places.map((at) => cluster.#addWorker(at)))));
@@ -98,6 +105,8 @@ export class Cluster implements AsyncDisposable {
   async heal(): Promise<void> {
     for (const disk of this.disks) disk.makeRoom();
     await this.database?.boot();
+    this.engine?.thaw();
+    await this.engine?.up();
     for (const { child, front, toStore } of this.hubs) {
       front.heal();
       toStore?.heal();
@@ -126,6 +135,8 @@ export class Cluster implements AsyncDisposable {
     for (const nodes of [this.workers, this.hubs]) {
       await Promise.all(nodes.map(({ child }) => this.#end(child)));
     }
+    for (const container of (await this.engine?.containers()) ?? [])
+      this.#left(`container ${container}`, "engine");
     for (const { child, stateDir } of this.workers) {
       for (const name of spooled(stateDir)) this.#left(`spool file ${name}`, child.name);
     }
@@ -200,6 +211,7 @@ export class Cluster implements AsyncDisposable {
       ledger: this.ledgerFile,
       slots,
       createMs,
+      dockerHost: this.engine?.dockerHost ?? null,
       logLevel: "debug",
     });
     const child = this.#child(`worker${at}`, "worker-process.ts", settings);

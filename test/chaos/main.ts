@@ -1,7 +1,7 @@
-/** `npm run chaos -- [--minutes N] [--seed S] [--hubs N] [--store sqlite|postgres] [--workers N] [--faults A,B] [--weakened [--only A,B]] [--json]`: jobs, faults, and what the history says of them. */
+/** `npm run chaos`: jobs, faults, and what the history says of them. */
 import { parseArgs } from "node:util";
-import type { StoreName } from "./cluster.ts";
-import { faultNames, ofDatabase, type FaultName } from "./plan.ts";
+import type { DriverName, StoreName } from "./cluster.ts";
+import { faultNames, type FaultName } from "./plan.ts";
 import { runWeakened, weakenings } from "./weakened.ts";
 import { runChaos } from "./run.ts";
 import { summarize, summaryText } from "./report.ts";
@@ -11,6 +11,7 @@ const { values } = parseArgs({
     minutes: { type: "string", default: "1" },
     seed: { type: "string" },
     store: { type: "string", default: "sqlite" },
+    driver: { type: "string", default: "witness" },
     hubs: { type: "string" },
     workers: { type: "string", default: "3" },
     "jobs-per-second": { type: "string", default: "5" },
@@ -23,8 +24,34 @@ const { values } = parseArgs({
     weakened: { type: "boolean", default: false },
     only: { type: "string" },
     json: { type: "boolean", default: false },
+    help: { type: "boolean", default: false },
   },
 });
+
+const usage = `npm run chaos -- [flags]
+
+  --minutes N              how long jobs and faults come (1)
+  --seed S                 the same seed gives the same jobs and faults (drawn)
+  --store sqlite|postgres  where hubs keep everything (sqlite)
+  --driver witness|docker  what runs the jobs: a fake, or an engine of the run's own (witness)
+  --hubs N --workers N     how many (1, or 2 on postgres; 3)
+  --jobs-per-second R      (5)      --faults-per-second R  (0.5)
+  --faults A,B             only these: ${faultNames.join(", ")}
+  --least-fault-ms MS      no fault that lasts is shorter (0)
+  --long-share P           so many jobs are long (0.15), up to --long-ms MS (5000)
+  --quiet-seconds S        everything must be over so long after the last fault (60)
+  --weakened [--only I1,I3]  instead: builds with one guard taken out each, which must be found out
+  --json                   the summary as JSON
+
+  npm run chaos -- --minutes 20
+  npm run chaos -- --minutes 20 --store postgres
+  npm run chaos -- --driver docker --jobs-per-second 1.5 --faults engine-kill,engine-freeze,worker-kill
+
+Ends with 1 where an invariant was broken. Ctrl-C ends the run before its time; it is still checked.`;
+if (values.help) {
+  console.log(usage);
+  process.exit(0);
+}
 
 const seed = Number(values.seed ?? Math.floor(Math.random() * 2 ** 31));
 console.error(`seed ${seed}`);
@@ -33,16 +60,18 @@ process.once("SIGINT", () => stopped.abort(new Error("interrupted")));
 process.once("SIGTERM", () => stopped.abort(new Error("terminated")));
 if (values.weakened) process.exit(await runAllWeakened());
 const store = storeNamed(values.store);
+const driver = driverNamed(values.driver);
 const { history, violations } = await runChaos({
   seed,
   store,
+  driver,
   runMs: Number(values.minutes) * 60_000,
   hubs: Number(values.hubs ?? (store === "sqlite" ? 1 : 2)),
   workers: Number(values.workers),
   slots: 8,
   jobsPerSecond: Number(values["jobs-per-second"]),
   faultsPerSecond: Number(values["faults-per-second"]),
-  faults: values.faults?.split(",").map(faultNamed) ?? faultsOf(store),
+  ...(values.faults !== undefined && { faults: values.faults.split(",").map(faultNamed) }),
   leastFaultMs: Number(values["least-fault-ms"]),
   long: { share: Number(values["long-share"]), ms: Number(values["long-ms"]) },
   quietMs: Number(values["quiet-seconds"]) * 1_000,
@@ -76,8 +105,9 @@ function storeNamed(name: string): StoreName {
   return name;
 }
 
-function faultsOf(name: StoreName): FaultName[] {
-  return faultNames.filter((fault) => name === "postgres" || !ofDatabase(fault));
+function driverNamed(name: string): DriverName {
+  if (name !== "witness" && name !== "docker") throw new Error(`no driver ${name}: witness, docker`);
+  return name;
 }
 
 function faultNamed(name: string): FaultName {

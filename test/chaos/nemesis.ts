@@ -102,6 +102,12 @@ const faults: Record<FaultName, (cluster: Cluster, target: number) => Promise<Un
   "store-reset": onStoreWay((way) => way.cut("reset")),
   "store-stall": onStoreWay((way) => way.stall("both"), end),
   "store-partition": onStoreWay((way) => way.partition(), end),
+  "engine-kill": (cluster) => stopEngine(cluster, "SIGKILL"),
+  "engine-restart": (cluster) => stopEngine(cluster, "SIGTERM"),
+  "engine-freeze": ({ engine }) => {
+    engine?.freeze();
+    return () => engine?.thaw();
+  },
 };
 
 function worker(cluster: Cluster, at: number): Child | undefined {
@@ -115,6 +121,11 @@ function hub(cluster: Cluster, at: number): Child | undefined {
 async function kill(child: Child | undefined): Promise<Undo> {
   await child?.kill();
   return () => child && revive(child);
+}
+
+async function stopEngine({ engine }: Cluster, signal: "SIGKILL" | "SIGTERM"): Promise<Undo> {
+  await engine?.down(signal);
+  return () => engine?.up();
 }
 
 function setClock(child: Child | undefined, aheadMs: number): Undo {

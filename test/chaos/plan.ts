@@ -43,11 +43,14 @@ export const faultNames = [
   "store-reset",
   "store-stall",
   "store-partition",
+  "engine-kill",
+  "engine-restart",
+  "engine-freeze",
 ] as const;
 export type FaultName = (typeof faultNames)[number];
 
 /** What there is one or several of, each with one fault at a time */
-export type TargetKind = "hub" | "worker" | "disk" | "database";
+export type TargetKind = "hub" | "worker" | "disk" | "database" | "engine";
 
 const kinds: readonly [prefix: string, kind: TargetKind][] = [
   ["hub-", "hub"],
@@ -55,15 +58,19 @@ const kinds: readonly [prefix: string, kind: TargetKind][] = [
   ["store-", "hub"],
   ["disk-", "disk"],
   ["database-", "database"],
+  ["engine-", "engine"],
 ];
 
 export function kindOf(name: FaultName): TargetKind {
   return kinds.find(([prefix]) => name.startsWith(prefix))?.[1] ?? "worker";
 }
 
-/** Those that only a database shared by hubs can have */
-export function ofDatabase(name: FaultName): boolean {
-  return name.startsWith("database-") || name.startsWith("store-");
+/** Those that can happen where there is, or is not, a database shared by hubs and an engine under the workers. */
+export function faultsWhere({ database, engine }: { database: boolean; engine: boolean }): FaultName[] {
+  return faultNames.filter((name) => {
+    if (name.startsWith("database-") || name.startsWith("store-")) return database;
+    return engine || !name.startsWith("engine-");
+  });
 }
 
 export interface FaultPlan {
@@ -83,7 +90,7 @@ export interface PlanOptions {
   workers: number;
   jobsPerSecond: number;
   faultsPerSecond: number;
-  faults?: readonly FaultName[];
+  faults: readonly FaultName[];
   /** faults that last go on for at least so long, `ms` */
   leastFaultMs?: number;
   /** how many of all jobs are long, and how long those run at most, `ms`; 0.15 and 5,000 by default */
@@ -137,14 +144,14 @@ function planClient(random: Random, { at, key, long }: ClientPlace): ClientPlan 
 
 /** One target has one fault at a time; faults of different targets overlap as they come. */
 function planFaults(options: PlanOptions): FaultPlan[] {
-  const { seed, runMs, faultsPerSecond, faults = faultNames } = options;
+  const { seed, runMs, faultsPerSecond, faults } = options;
   const random = new Random(seed ^ 0x2545f491);
   const busyUntil = new Map<string, number>();
   const plans: FaultPlan[] = [];
   for (let at = random.wait(faultsPerSecond); at < runMs; at += random.wait(faultsPerSecond)) {
     const name = random.pick(faults);
     const kind = kindOf(name);
-    const there = { hub: options.hubs, worker: options.workers, disk: 1, database: 1 }[kind];
+    const there = { hub: options.hubs, worker: options.workers, disk: 1, database: 1, engine: 1 }[kind];
     const target = random.int(0, there - 1);
     const ms = Math.max(lengthOf(name, random), options.leastFaultMs ?? 0);
     const from = Math.max(at, busyUntil.get(`${kind}${target}`) ?? 0);

@@ -2,15 +2,19 @@
 import { once } from "node:events";
 import { abortable, deadlineSignal, linkSignals } from "../../src/async/index.ts";
 import { check, type Violation } from "./checker.ts";
-import { Clients, streamed } from "./clients.ts";
-import { Cluster, type StoreName } from "./cluster.ts";
+import { Clients } from "./clients.ts";
+import { Cluster, type DriverName, type StoreName } from "./cluster.ts";
 import { Recorder, type Bounds, type History } from "./history.ts";
 import { runNemesis } from "./nemesis.ts";
-import { makePlan, type PlanOptions } from "./plan.ts";
+import { faultsWhere, makePlan, type FaultName, type PlanOptions } from "./plan.ts";
+import { pythonCommand, streamCommand } from "./stream-program.ts";
 
-export interface RunOptions extends PlanOptions {
+export interface RunOptions extends Omit<PlanOptions, "faults"> {
+  /** all that can happen by default */
+  faults?: readonly FaultName[];
   slots: number;
   store: StoreName;
+  driver: DriverName;
   /** how long after the last fault everything must be over, `ms` */
   quietMs: number;
   bounds?: Partial<Bounds>;
@@ -40,19 +44,22 @@ const progressMs = 5_000;
 export async function runChaos(options: RunOptions): Promise<RunReport> {
   const bounds = { ...chaosBounds, ...options.bounds };
   const recorder = new Recorder();
-  const plan = makePlan(options);
+  const { hubs, workers, slots, store, driver } = options;
+  const there = { database: store === "postgres", engine: driver === "docker" };
+  const plan = makePlan({ ...options, faults: options.faults ?? faultsWhere(there) });
   const stop = options.signal ?? new AbortController().signal;
-  const { hubs, workers, slots, store } = options;
   await using cluster = await Cluster.start(recorder, {
     hubs,
     workers,
     slots,
     createMs,
     store,
+    driver,
     bounds,
   });
   const over = new AbortController();
-  const clients = new Clients({ cluster, recorder, commandOf: streamed }, over.signal);
+  const commandOf = driver === "docker" ? pythonCommand : streamCommand;
+  const clients = new Clients({ cluster, recorder, commandOf }, over.signal);
   const served = clients.run(plan.clients);
   const said = setInterval(() => options.progress?.(progressLine(recorder, clients)), progressMs);
   try {

@@ -15,6 +15,7 @@ for (const seed of [20_261, drawn]) {
       workers: 2,
       slots: 6,
       store: "sqlite",
+      driver: "witness",
       jobsPerSecond: 6,
       faultsPerSecond: 1.5,
       quietMs: 60_000,

@@ -1,4 +1,4 @@
-/** The fake driver under a witness: what it makes, removes and starts goes into the ledger, and its one program is `stream`. */
+/** A driver under a witness: what it makes, removes and starts goes into the ledger. The fake one runs one program, `stream`. */
 import { deferred, sleep } from "../../src/async/index.ts";
 import { SallyportError } from "../../src/errors.ts";
 import {
@@ -22,30 +22,48 @@ interface Witness {
   grantOf: GrantOf;
 }
 
-/** The command of a job that prints `bytes` of `seed` over `ms` and exits with `code`. */
-export function streamCommand(seed: number, bytes: number, ms: number, code: number): string[] {
-  return ["stream", String(seed), String(bytes), String(ms), String(code)];
+/** Starts a command in a sandbox. */
+type Starter = (sandbox: Sandbox, spec: ExecSpec) => Promise<Exec>;
+
+/** `createMs`: how long making a sandbox takes */
+export function createStreamDriver(witness: Witness, createMs: number): Driver {
+  const starter: Starter = async (sandbox, spec) => {
+    const exec = new StreamExec(spec);
+    void sandbox.ended.then(() => exec.lose());
+    return exec;
+  };
+  return witnessed(createFakeDriver({ faults: { createMs } }), witness, starter);
 }
 
-export function createWitnessDriver(witness: Witness, { createMs }: { createMs: number }): Driver {
-  const fake = createFakeDriver({ faults: { createMs } });
+export function createWitnessDriver(driver: Driver, witness: Witness): Driver {
+  return witnessed(driver, witness, (sandbox, spec) => sandbox.guest.exec(spec));
+}
+
+function witnessed(driver: Driver, witness: Witness, starter: Starter): Driver {
   return {
-    name: fake.name,
-    probe: (signal) => fake.probe(signal),
-    prepare: (profile, signal) => fake.prepare(profile, signal),
-    create: async (spec, signal) => watched(await fake.create(spec, signal), spec.lease, witness),
-    list: () => fake.list(),
-    reap: (graceMs) => fake.reap(graceMs),
-    [Symbol.asyncDispose]: () => fake[Symbol.asyncDispose](),
+    name: driver.name,
+    probe: (signal) => driver.probe(signal),
+    prepare: (profile, signal) => driver.prepare(profile, signal),
+    create: async (spec, signal) =>
+      watched(await driver.create(spec, signal), { ...witness, job: spec.lease, starter }),
+    list: () => driver.list(),
+    reap: (graceMs) => driver.reap(graceMs),
+    [Symbol.asyncDispose]: () => driver[Symbol.asyncDispose](),
   };
 }
 
-function watched(sandbox: Sandbox, job: string, witness: Witness): Sandbox {
-  witness.ledger.write({ type: "made", job, sandbox: sandbox.id });
-  void sandbox.ended.then(() => witness.ledger.write({ type: "removed", job, sandbox: sandbox.id }));
+interface Watch extends Witness {
+  job: string;
+  starter: Starter;
+}
+
+function watched(sandbox: Sandbox, watch: Watch): Sandbox {
+  const { job, ledger } = watch;
+  ledger.write({ type: "made", job, sandbox: sandbox.id });
+  void sandbox.ended.then(() => ledger.write({ type: "removed", job, sandbox: sandbox.id }));
   const guest: Guest = new Proxy(sandbox.guest, {
     get: (target, key) =>
-      key === "exec" ? (spec: ExecSpec) => start(sandbox, spec, job, witness) : bound(target, key),
+      key === "exec" ? (spec: ExecSpec) => start(sandbox, spec, watch) : bound(target, key),
   });
   return new Proxy(sandbox, {
     get: (target, key) => (key === "guest" ? guest : bound(target, key)),
@@ -58,14 +76,19 @@ function bound(target: object, key: PropertyKey): unknown {
   return typeof member === "function" ? (member.bind(target) as unknown) : member;
 }
 
-async function start(sandbox: Sandbox, spec: ExecSpec, job: string, witness: Witness): Promise<Exec> {
-  const grant = witness.grantOf(job);
-  witness.ledger.write({ type: "start", job, ...grant });
-  const exec = new StreamExec(spec);
-  const ended = (): void => witness.ledger.write({ type: "end", job, ...grant });
-  exec.exit.then(ended, ended);
-  void sandbox.ended.then(() => exec.lose());
-  return exec;
+async function start(sandbox: Sandbox, spec: ExecSpec, watch: Watch): Promise<Exec> {
+  const { job, ledger, grantOf, starter } = watch;
+  const grant = grantOf(job);
+  const ended = (): void => ledger.write({ type: "end", job, ...grant });
+  ledger.write({ type: "start", job, ...grant });
+  try {
+    const exec = await starter(sandbox, spec);
+    exec.exit.then(ended, ended);
+    return exec;
+  } catch (error) {
+    ended();
+    throw error;
+  }
 }
 
 const blockBytes = 8 * 1024;

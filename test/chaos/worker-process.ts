@@ -1,13 +1,14 @@
-/** A worker of its own process on the witness driver: `node worker-process.ts '{"urls":[…],…}'`. Prints a ready line; SIGTERM drains it. */
+/** A worker of its own process on a driver under a witness: `node worker-process.ts '{"urls":[…],…}'`. Prints a ready line; SIGTERM drains it. */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { dialChannel, workerDialect, type WorkerChannel } from "../../src/channel/index.ts";
 import { createLog } from "../../src/log.ts";
-import { parseProfile } from "../../src/sandbox/index.ts";
+import { createDockerDriver, parseProfile, type Driver } from "../../src/sandbox/index.ts";
 import { createWorker, readWorkerIdentity } from "../../src/worker/index.ts";
+import { guestPath } from "../helpers/docker.ts";
 import { followWallClock } from "./clock.ts";
 import { Ledger } from "./ledger.ts";
-import { createWitnessDriver } from "./witness-driver.ts";
+import { createStreamDriver, createWitnessDriver } from "./witness-driver.ts";
 
 export interface WorkerSettings {
   /** ways to the hubs, tried in turn */
@@ -16,23 +17,26 @@ export interface WorkerSettings {
   stateDir: string;
   ledger: string;
   slots: number;
-  /** how long making a sandbox takes, `ms` */
+  /** how long making a sandbox takes where there is no engine, `ms` */
   createMs: number;
+  /** the engine that makes sandboxes; null: none are made really */
+  dockerHost: string | null;
   logLevel: string;
 }
 
+const settings = JSON.parse(process.argv[2] ?? "") as WorkerSettings;
+const inContainer = { cpus: 0.5, memory: "48MiB", pids: 16, workspace: "1MiB", tmp: "1MiB" };
+const inNone = { cpus: 0.05, memory: "16MiB", pids: 8, workspace: "64KiB", tmp: "64KiB" };
 const profile = parseProfile(
   {
     name: "chaos",
     shape: "fanout",
-    image: "none",
-    resources: { cpus: 0.05, memory: "16MiB", pids: 8, workspace: "64KiB", tmp: "64KiB" },
+    image: settings.dockerHost === null ? "none" : "sallyport/python",
+    resources: settings.dockerHost === null ? inNone : inContainer,
     limits: { wallClock: "60s", output: "16MiB", artifacts: "1MiB" },
   },
   "chaos.json",
 );
-
-const settings = JSON.parse(process.argv[2] ?? "") as WorkerSettings;
 followWallClock();
 const log = createLog({ level: settings.logLevel });
 const { workerId, bootId } = await readWorkerIdentity(settings.stateDir);
@@ -61,12 +65,19 @@ async function dial(signal: AbortSignal): Promise<WorkerChannel> {
   return channel;
 }
 
+function createDriver(): Driver {
+  const { createMs, dockerHost } = settings;
+  const witness = { ledger, grantOf: (job: string) => grants.get(job) ?? { attempt: 0, epoch: 0 } };
+  if (dockerHost === null) return createStreamDriver(witness, createMs);
+  const owner = { worker: workerId, boot: bootId };
+  const docker = createDockerDriver({ log }, { ...owner, dockerHost, guestPath });
+  return createWitnessDriver(docker, witness);
+}
+
+await using driver = createDriver();
 const worker = createWorker(
   {
-    driver: createWitnessDriver(
-      { ledger, grantOf: (job) => grants.get(job) ?? { attempt: 0, epoch: 0 } },
-      { createMs: settings.createMs },
-    ),
+    driver,
     dial,
     profiles: () => new Map([[profile.name, profile]]),
     log,

@@ -58,7 +58,9 @@ export class OwnEngine implements AsyncDisposable {
     return engine;
   }
 
+  /** No effect while it runs. */
   async up(): Promise<void> {
+    if (this.#isUp) return;
     const { dir } = this;
     const folders = ["--data-root", join(dir, "data"), "--exec-root", join(dir, "exec")];
     const place = ["--host", this.dockerHost, "--pidfile", join(dir, "pid"), ...folders];
@@ -79,9 +81,23 @@ export class OwnEngine implements AsyncDisposable {
     );
   }
 
+  get #isUp(): boolean {
+    return this.#process?.exitCode === null && this.#process.signalCode === null;
+  }
+
+  /** Stands still until `thaw`. */
+  freeze(): void {
+    this.#process?.kill("SIGSTOP");
+  }
+
+  thaw(): void {
+    this.#process?.kill("SIGCONT");
+  }
+
+  /** No effect while it is down. */
   async down(signal: "SIGTERM" | "SIGKILL"): Promise<void> {
     const child = this.#process;
-    if (child?.exitCode !== null || child.signalCode !== null) return;
+    if (child === undefined || !this.#isUp) return;
     const exit = once(child, "exit");
     child.kill(signal);
     await exit;
