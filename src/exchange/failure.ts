@@ -1,5 +1,4 @@
 /** What a caller is told when its request could not be carried: the code, the layer that failed, and how to mend it. */
-import { text } from "node:stream/consumers";
 import { z } from "zod";
 import { SallyportError, type ErrorCode } from "../errors.ts";
 import { bytesBody } from "./body.ts";
@@ -74,7 +73,7 @@ function bodyOf(
   };
 }
 
-/** bytes of a failure's body */
+/** UTF-16 units of a failure's body */
 const maxBody = 65_536;
 
 const failureBody = z.object({
@@ -99,13 +98,17 @@ const unread = ({ status }: HttpResponse): z.infer<typeof failureBody> => ({
   sent: true,
 });
 
-async function jsonIn({ headers, body }: HttpResponse): Promise<unknown> {
+/** Undefined where it is too long, or not JSON. Ends the body. */
+async function jsonIn({ body }: HttpResponse): Promise<unknown> {
+  body.setEncoding("utf8");
+  let text = "";
+  for await (const chunk of body) {
+    text += String(chunk);
+    if (text.length > maxBody) return undefined;
+  }
   try {
-    if (!(Number(headerOf(headers, "content-length")) <= maxBody))
-      throw new RangeError("not a failure's body");
-    return JSON.parse(await text(body));
+    return JSON.parse(text);
   } catch {
-    body.destroy();
     return undefined;
   }
 }
