@@ -92,14 +92,13 @@ export const weakenings: readonly Weakening[] = [
     faults: ["link-cut"],
   },
   {
-    name: "output is acknowledged before it is on disk",
+    name: "the store answers before its commit",
     breaks: "I7",
-    file: "hub/connections/output-intake.ts",
+    file: "store/sqlite/group-commit.ts",
     guard:
-      "const end = await this.#held.record(() => this.#context.store.log.append(this.#held.lease, addition));",
-    // late by enough that a kill falls in between
+      'return db.transaction("BEGIN IMMEDIATE", () => calls.map((call) => inSavepoint(db, operations, call)));',
     instead:
-      "const end = last.position; void this.#held.record(async () => { await new Promise((go) => setTimeout(go, 400)); return await this.#context.store.log.append(this.#held.lease, addition); }).catch(() => undefined);",
+      'if (!db.inTransaction) { db.run("BEGIN IMMEDIATE"); setTimeout(() => db.run("COMMIT"), 300); } return calls.map((call) => inSavepoint(db, operations, call));',
     faults: ["hub-kill"],
   },
 ];
