@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
 import type { IncomingMessage } from "node:http";
 import type { AddressInfo } from "node:net";
-import { abortable, deadlineSignal, sleep } from "../async/index.ts";
+import { deadlineSignal } from "../async/index.ts";
 import { ChannelAcceptor, hubDialect, type HubChannel } from "../channel/index.ts";
 import { SallyportError } from "../errors.ts";
 import type { Log } from "../log.ts";
@@ -54,9 +54,6 @@ export interface Hub extends AsyncDisposable {
   /** Cuts every connection at once, as a crash would. */
   abort(reason: SallyportError): void;
 }
-
-/** between two looks at offers that wait for their answer, `ms` */
-const offersLookMs = 5;
 
 type Acceptor = ChannelAcceptor<Identity, HubMessage, WorkerMessage, HubStream, WorkerStream>;
 
@@ -184,34 +181,13 @@ class RunningHub implements Hub {
   async drain(deadlineMs: number): Promise<void> {
     using deadline = deadlineSignal(deadlineMs, "draining the hub");
     this.#leaving.abort(new SallyportError("hub_draining", "this hub is about to stop"));
-    await this.#offersSettled(deadline.signal);
+    for (const connection of this.#context.registry.all()) connection.rest(Number.POSITIVE_INFINITY);
     for (const channel of this.#channels.keys()) channel.send({ type: "go-away", deadlineMs });
     try {
       await Promise.all([this.#listener.idle(deadline.signal), this.#edge?.drain(deadlineMs)]);
     } catch (error) {
       this.#context.log.warn({ err: error }, "hub drained up to its deadline, replies are cut");
     }
-  }
-
-  /**
-   * Offers nothing more, and waits until what was accepted is in the store: the next hub would count it as accepted from the worker's
-   * hello, and this one then tell the worker that its own acceptance came too late.
-   */
-  async #offersSettled(signal: AbortSignal): Promise<void> {
-    using short = deadlineSignal(this.#context.intervals.offerMs, "settling offers");
-    const connections = this.#context.registry.all();
-    for (const connection of connections) connection.rest(Number.POSITIVE_INFINITY);
-    const open = (): boolean =>
-      connections.some(
-        ({ offers, held }) => offers.size > 0 || [...held.values()].some(({ confirmed }) => !confirmed),
-      );
-    while (open() && !short.signal.aborted && !signal.aborted) {
-      await sleep(offersLookMs, signal).catch(() => undefined);
-    }
-    const written = connections
-      .flatMap(({ held }) => [...held.values()])
-      .map((job) => job.record(() => Promise.resolve()).catch(() => undefined));
-    await abortable(Promise.all(written), short.signal).catch(() => undefined);
   }
 
   abort(reason: SallyportError): void {

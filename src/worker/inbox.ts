@@ -5,13 +5,14 @@ import {
   type HeldLease,
   type HubMessage,
   type HubStream,
+  type LeaseRef,
   type Verdict,
 } from "../protocol/index.ts";
 import type { IncomingStream } from "../channel/index.ts";
 import type { WorkerChannel } from "../channel/index.ts";
 import type { HubHandlers, TunnelEnd } from "../uplink/index.ts";
 import type { Heartbeat } from "./heartbeat.ts";
-import type { Lease, LeaseTable } from "./leases.ts";
+import type { Lease, LeaseEnd, LeaseTable } from "./leases.ts";
 import type { Offers } from "./offers.ts";
 
 export interface InboxDeps {
@@ -67,11 +68,9 @@ export class Inbox implements HubHandlers {
       case "lease.cancel":
         this.#cancel(message);
         return;
-      case "lease.done": {
-        const lease = leases.find(message);
-        if (lease !== undefined) leases.finish(lease, message.outcome);
+      case "lease.done":
+        this.#finish(message, message.outcome);
         return;
-      }
       case "heartbeat.ack":
         heartbeat.acknowledged(message.seq);
         for (const ref of message.cancelled) {
@@ -126,8 +125,15 @@ export class Inbox implements HubHandlers {
     const { leases } = this.#deps;
     const lease = leases.find(message);
     if (lease === undefined) return;
-    if (message.reason === "superseded") leases.finish(lease, "superseded");
+    if (message.reason === "superseded") this.#finish(lease.ref, "superseded");
     else lease.stop.request(message.reason, message.graceMs);
+  }
+
+  /** To a hub that is left, a lease looks superseded which the next one took over from it: that one's verdict counts. */
+  #finish(ref: LeaseRef, end: LeaseEnd): void {
+    if (end === "superseded" && this.#isLeft) return;
+    const lease = this.#deps.leases.find(ref);
+    if (lease !== undefined) this.#deps.leases.finish(lease, end);
   }
 
   /** The start is told again, since its message may have been lost with the channel. */

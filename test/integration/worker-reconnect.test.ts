@@ -227,6 +227,20 @@ test("go-away: nothing more is taken on the channel that is left, since the next
   assert.equal((await rig.hub.offer({ spec: run("true") }).finished).reason, "exited");
 });
 
+test("go-away: a lease that the hub takes for superseded goes on, since the next one may have taken it over", async () => {
+  await using rig = await startRig({ hooks: { refuses: () => undefined } });
+  const job = rig.hub.offer({ spec: run("hang") });
+  await rig.hub.until(() => job.started.length === 1, "start");
+  rig.hub.hooks.refuses = () => new SallyportError("hub_unreachable", "hub: away");
+  rig.hub.say({ type: "go-away", deadlineMs: 60_000 });
+  rig.hub.say({ type: "lease.done", ...job.ref, outcome: "superseded" });
+  rig.hub.say({ type: "lease.cancel", ...job.ref, reason: "superseded", graceMs: 0 });
+  rig.hub.hooks.refuses = () => undefined;
+  await rig.hub.until(() => rig.hub.ends.length === 2, "the next channel");
+  rig.hub.say({ type: "lease.cancel", ...job.ref, reason: "cancelled", graceMs: 0 });
+  assert.equal((await job.finished).reason, "cancelled");
+});
+
 test("verdicts on an earlier list leave alone what was taken since it was sent", async () => {
   await using rig = await startRig();
   const taken = deferred<SimulatedJob>();
