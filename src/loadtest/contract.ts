@@ -33,6 +33,8 @@ export interface JobEnd {
   signal: string | null;
   timings: { queuedMs: number; startMs: number; runMs: number; warm: boolean };
   usage: { cpuMs: number; maxRssBytes: number };
+  /** MCP calls made */
+  calls: number;
   error: { code: string; message: string } | null;
 }
 
@@ -79,5 +81,5 @@ export interface JobRecord {
   failure: string | null;
   message: string | null;
   /** Null when it has no result */
-  end: Pick<JobEnd, "timings" | "usage"> | null;
+  end: Pick<JobEnd, "timings" | "usage" | "calls"> | null;
 }

@@ -42,9 +42,14 @@ export class Jobs {
     const watch = this.#watch(job, () => (seenEnd ??= this.#clock.now()));
     try {
       const end = await this.#target.run(watch, this.#leave);
-      const { timings, usage } = end;
+      const { timings, usage, calls } = end;
       const message = end.error?.message ?? null;
-      this.#over(job, { finishedAt: seenEnd, failure: failureOf(end), message, end: { timings, usage } });
+      this.#over(job, {
+        finishedAt: seenEnd,
+        failure: failureOf(end),
+        message,
+        end: { timings, usage, calls },
+      });
       return true;
     } catch (error) {
       const { code, message } = this.#leave.aborted

@@ -47,6 +47,8 @@ export interface Report {
     /** The engine's word was interrupted: there may have been more */
     incomplete: boolean;
   };
+  /** MCP calls that jobs made */
+  calls: number;
   peak: { outstanding: number; running: number; maxRssBytes: number };
   generator: { loopDelayMs: { p50: number; p99: number; max: number }; busiest: number };
   /** How this host answers under the load, shares over the whole run; null where they cannot be read */
@@ -110,6 +112,7 @@ export function makeReport(run: Run): Report {
       made: madeAt && madeAt.length,
       incomplete: run.view?.complete === false,
     },
+    calls: records.reduce((sum, { end }) => sum + (end?.calls ?? 0), 0),
     peak: { ...peaks(records), maxRssBytes: largest(records.map((job) => job.end?.usage.maxRssBytes ?? 0)) },
     generator: {
       loopDelayMs: run.loopDelayMs,

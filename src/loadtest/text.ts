@@ -82,7 +82,7 @@ export function failureRows({ failures }: Report): string[][] {
 
 /** What else there is to say, as name and value. */
 export function figures(report: Report): [string, string][] {
-  const { rates, sandboxes, peak, generator, load, elapsedMs } = report;
+  const { rates, sandboxes, calls, peak, generator, load, elapsedMs, job } = report;
   const begun = sandboxes.warm + sandboxes.cold;
   const hits = begun === 0 ? "" : ` (${number((sandboxes.warm * 100) / begun)} % of ${begun})`;
   return [
@@ -91,6 +91,7 @@ export function figures(report: Report): [string, string][] {
     ["jobs/s", `${number(rates.jobsPerS)} succeeded`],
     ["creates/s", describeCreates(report)],
     ["warm hits", `${sandboxes.warm}${hits}`],
+    ...("mcp" in job ? [["MCP calls", String(calls)] satisfies [string, string]] : []),
     ["peak", `${peak.outstanding} outstanding, ${peak.running} running at once`],
     ["largest job", `${formatSize(peak.maxRssBytes)} resident`],
     ["host", describeHost(report)],

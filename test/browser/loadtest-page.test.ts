@@ -41,12 +41,12 @@ function report(): Report {
   const records = Array.from({ length: 600 }, (_, n) => {
     const took = 20 + ((n * 7_919) % 97) ** 2 / 20 + (n % 100 === 0 ? 2_000 : 0);
     const warm = n % 3 !== 0;
-    const { usage, timings } = end({
+    const { usage, timings, calls } = end({
       timings: { queuedMs: took / 4, startMs: took / 4, runMs: took / 4, warm },
     });
     const failed = n % 50 === 1;
     return record(n * 20, took, {
-      end: { usage, timings },
+      end: { usage, timings, calls },
       failure: failed ? hostile : null,
       message: failed ? hostile : null,
     });

@@ -55,6 +55,7 @@ test("every stage of a job is told from its own times, and a stage it skipped is
     end: {
       timings: { queuedMs: 20, startMs: 22, runMs: 30, warm: false },
       usage: { cpuMs: 0, maxRssBytes: 0 },
+      calls: 0,
     },
   });
   const told = (

@@ -14,6 +14,7 @@ export function end(overrides: Partial<JobEnd> = {}): JobEnd {
     signal: null,
     timings: { queuedMs: 1, startMs: 2, runMs: 3, warm: true },
     usage: { cpuMs: 1, maxRssBytes: 1_024 },
+    calls: 0,
     error: null,
     ...overrides,
   };
@@ -21,7 +22,7 @@ export function end(overrides: Partial<JobEnd> = {}): JobEnd {
 
 /** A job due at `at` that took `took` ms. */
 export function record(at: number, took: number, overrides: Partial<JobRecord> = {}): JobRecord {
-  const { timings, usage } = end();
+  const { timings, usage, calls } = end();
   return {
     index: at,
     id: `job_${at}`,
@@ -34,7 +35,7 @@ export function record(at: number, took: number, overrides: Partial<JobRecord> =
     finishedAt: at + took,
     failure: null,
     message: null,
-    end: { timings, usage },
+    end: { timings, usage, calls },
     ...overrides,
   };
 }
