@@ -2,9 +2,17 @@
 import { readCredential, readTunnelFile } from "../config/index.ts";
 import { SallyportError } from "../errors.ts";
 import type { Log } from "../log.ts";
-import { openTunnel, watchFiles, type RemoteWay, type Tunnel, type TunnelConfig } from "../tunnel/index.ts";
+import {
+  openTunnel,
+  TunnelFigures,
+  watchFiles,
+  type RemoteWay,
+  type Tunnel,
+  type TunnelConfig,
+} from "../tunnel/index.ts";
 import type { TunnelOffer } from "../uplink/index.ts";
 import type { RoleHost } from "./life.ts";
+import { serveTunnelStatus } from "./tunnel-status.ts";
 
 export interface TunnelFileUse {
   file: string;
@@ -27,8 +35,10 @@ export async function openTunnelFile(
   await using stack = new AsyncDisposableStack();
   const readConfig = (): Promise<TunnelConfig> => readTunnelFile(file, { need });
   const config = await readConfig();
-  const parts = { log, readConfig, readSecret: readCredential, connector, peer };
+  const figures = new TunnelFigures();
+  const parts = { log, figures, readConfig, readSecret: readCredential, connector, peer };
   const tunnel = stack.use(await openTunnel(parts, config));
+  stack.use(await serveTunnelStatus(config.metrics, { tunnel, figures }));
   const reload = (): Promise<void> => reloadTunnel(tunnel, { file, log });
   stack.use(watchFiles(() => [file], { everyMs: fileMs, changed: reload }));
   stack.use(host.watchHangups(() => void reload()));

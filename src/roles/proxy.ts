@@ -8,7 +8,7 @@ import { createLog, type Log } from "../log.ts";
 import { openTunnel, TunnelFigures, watchFiles, type Tunnel, type TunnelConfig } from "../tunnel/index.ts";
 import { live, type RoleHost } from "./life.ts";
 import { listenOn } from "./listen-on.ts";
-import { serveProxyStatus } from "./proxy-status.ts";
+import { serveTunnelStatus } from "./tunnel-status.ts";
 
 /** `ms` between two looks at the file */
 const fileMs = 1_000;
@@ -25,7 +25,7 @@ export async function runProxy(settings: ProxySettings, host: RoleHost): Promise
     config,
   );
   await using listener = await listen(tunnel, config);
-  await using _status = await serveProxyStatus(config.metrics, { tunnel, figures });
+  await using _status = await serveTunnelStatus(config.metrics, { tunnel, figures });
   await using _file = watchFiles(() => [config.file], {
     everyMs: fileMs,
     changed: () => reload(tunnel, log),

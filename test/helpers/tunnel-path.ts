@@ -17,14 +17,19 @@ export const connectorToken = (hub: TestHub): Promise<string> =>
   hub.keys.addKey({ name: `key-${Math.random()}`, tenant: "default", weight: 1, scopes: ["connector"] });
 
 /** Offers a tunnel to the hub, as a connector does. */
-export async function offerAt(hub: TestHub, token: string, tunnel: Tunnel): Promise<TestConnector> {
+export async function offerAt(
+  hub: TestHub,
+  token: string,
+  tunnel: Tunnel,
+  connectorId = "far",
+): Promise<TestConnector> {
   const offer = {
     routes: () => [...tunnel.routes()],
     onChange: (listener: () => void) => tunnel.onChange(listener),
     serve: tunnel.serve.bind(tunnel),
     drain: () => tunnel.drain(1_000),
   };
-  return await TestConnector.start({ url: hub.url, token, connectorId: "far", offer });
+  return await TestConnector.start({ url: hub.url, token, connectorId, offer });
 }
 
 /** What a program was told: the answer of its tool, or why there is none and which layer failed. */

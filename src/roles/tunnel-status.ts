@@ -1,4 +1,4 @@
-/** Health and figures of the proxy, on a listener of their own. */
+/** Health and figures of a tunnel, on a listener of their own. */
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import { isIP } from "node:net";
 import type { TunnelFigures, Tunnel } from "../tunnel/index.ts";
@@ -10,7 +10,7 @@ interface StatusDeps {
 }
 
 /** Null: nothing listens. */
-export async function serveProxyStatus(
+export async function serveTunnelStatus(
   at: { readonly host: string; readonly port: number } | null,
   deps: StatusDeps,
 ): Promise<AsyncDisposable> {
