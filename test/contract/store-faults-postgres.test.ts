@@ -1,7 +1,7 @@
 /** What the store in a database does when the database, or the way to it, goes wrong. */
 import assert from "node:assert/strict";
 import { after, test } from "node:test";
-import { steadyNow } from "../../src/async/index.ts";
+import { deferred, steadyNow } from "../../src/async/index.ts";
 import { isError } from "../../src/errors.ts";
 import { silentLog } from "../../src/log.ts";
 import { openPostgresStore, type Hint, type Store } from "../../src/store/index.ts";
@@ -94,6 +94,34 @@ for (const cut of ["before", "after"] as const) {
   });
 }
 
+test("a transaction that a crash undid is not taken for the later one that was given its number", async () => {
+  await using home = newHome();
+  await using proxy = await CommitProxy.start(server);
+  const other = await home.open();
+  await using store = await openPostgresStore(deps, { url: proxy.url, schema: home.schema });
+  const xid = deferred<string>();
+  const die = async (): Promise<void> => {
+    const [own] = await server.query<{ xid: string }>(
+      "SELECT backend_xid::text AS xid FROM pg_stat_activity WHERE backend_xid IS NOT NULL",
+    );
+    proxy.isShut = true;
+    await server.stop("SIGQUIT");
+    xid.resolve(own?.xid ?? assert.fail("no transaction was under way"));
+  };
+  proxy.killAtCommit(() => void die().catch((error: unknown) => xid.reject(error)));
+  const submitted = store.jobs.submit(newJob("undone"));
+  const undone = await xid.promise;
+  await server.boot();
+  for (let n = 0; n < 20; n += 1) await other.jobs.submit(newJob(`later-${n}`));
+  const [later] = await server.query<{ status: string }>("SELECT pg_xact_status($1::text::xid8) AS status", [
+    undone,
+  ]);
+  assert.equal(later?.status, "committed", "the number was given to another one");
+  proxy.isShut = false;
+  assert.equal((await submitted).created, true);
+  assert.equal((await other.jobs.get("undone"))?.state, "queued");
+});
+
 test("a database that is started anew keeps calls waiting, and nothing is lost or done twice", async () => {
   await using home = newHome();
   const store = await home.open();
@@ -172,12 +200,12 @@ test("hubs that open one empty database at once find its tables made once", asyn
 test("tables of the next build are used, of one that left this build behind refused", async () => {
   await using home = newHome();
   await home.open();
-  await server.query(`UPDATE "${home.schema}".schema_version SET version = 4, usable_by = 1`);
+  await server.query(`UPDATE "${home.schema}".schema_version SET version = 5, usable_by = 1`);
   await (await home.open()).check();
   await server.query(`UPDATE "${home.schema}".schema_version SET version = 9, usable_by = 9`);
   await assert.rejects(home.open(), (error) => {
     assert.ok(isError(error, "store_unavailable"));
-    assert.deepEqual([error.details["schema"], error.details["known"]], [9, 3]);
+    assert.deepEqual([error.details["schema"], error.details["known"]], [9, 4]);
     return true;
   });
 });

@@ -24,8 +24,11 @@ export class CommitProxy implements AsyncDisposable {
   readonly #server: Server;
   readonly #sockets = new Set<Socket>();
   #armed: Cut | undefined;
+  #dies: (() => void) | undefined;
   #crash: CrashPoint | undefined;
   cuts = 0;
+  /** who comes is sent away */
+  isShut = false;
 
   private constructor(server: PostgresServer) {
     this.#upstream = join(server.dir, socketName);
@@ -46,6 +49,11 @@ export class CommitProxy implements AsyncDisposable {
   /** The next COMMIT is cut. */
   arm(cut: Cut): void {
     this.#armed = cut;
+  }
+
+  /** The next COMMIT is kept from the server, which dies over it. */
+  killAtCommit(die: () => void): void {
+    this.#dies = die;
   }
 
   /** Whoever asks for it must still write so much. */
@@ -71,6 +79,10 @@ export class CommitProxy implements AsyncDisposable {
   }
 
   #join(near: Socket): void {
+    if (this.isShut) {
+      near.on("error", () => undefined).destroy();
+      return;
+    }
     const far = connect(this.#upstream);
     const end = (): void => {
       near.destroy();
@@ -91,7 +103,13 @@ export class CommitProxy implements AsyncDisposable {
         silenced = true;
         far.once("data", crash.die);
       }
-      const cut = data.includes("COMMIT\0") ? this.#armed : undefined;
+      const commits = data.includes("COMMIT\0");
+      const dies = commits ? this.#dies : undefined;
+      if (dies !== undefined) {
+        this.#dies = undefined;
+        return dies();
+      }
+      const cut = commits ? this.#armed : undefined;
       if (cut !== undefined) {
         this.#armed = undefined;
         this.cuts += 1;

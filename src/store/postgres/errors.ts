@@ -31,7 +31,7 @@ const fixes: Partial<Record<ErrorCode, string>> = {
 export function storeError(error: unknown): SallyportError {
   if (error instanceof SallyportError) return error;
   const sqlstate = sqlstateOf(error);
-  const code = sqlstate === undefined ? codeOfOther(error) : codeOf(sqlstate);
+  const code = sqlstate === undefined ? codeOfOther(error) : (codeOf(sqlstate) ?? codeOfUnknown(error));
   const message = error instanceof Error ? error.message : String(error);
   const fix = fixes[code];
   const details = { ...(sqlstate === undefined ? {} : { sqlstate }), ...(fix === undefined ? {} : { fix }) };
@@ -50,8 +50,14 @@ export function isLoss(error: unknown): boolean {
   return sqlstate !== undefined && (sqlstate.startsWith("08") || sqlstate.startsWith("57P"));
 }
 
-function codeOf(sqlstate: string): ErrorCode {
-  return codes.get(sqlstate) ?? codes.get(sqlstate.slice(0, 2)) ?? "internal";
+function codeOf(sqlstate: string): ErrorCode | undefined {
+  return codes.get(sqlstate) ?? codes.get(sqlstate.slice(0, 2));
+}
+
+/** With these the server ended the connection, or never made one: it cannot go on, for whatever reason. */
+function codeOfUnknown(error: unknown): ErrorCode {
+  const severity = error instanceof Error && "severity" in error ? error.severity : undefined;
+  return severity === "FATAL" || severity === "PANIC" ? "store_unavailable" : "internal";
 }
 
 function codeOfOther(error: unknown): ErrorCode {

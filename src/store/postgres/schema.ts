@@ -159,3 +159,11 @@ CREATE TABLE hubs (
   secret     text NOT NULL,
   live_until timestamptz NOT NULL
 )`;
+
+/** what each writer committed last, by a number of its own */
+export const schemaV4 = `
+CREATE TABLE marks (
+  writer text PRIMARY KEY,
+  mark   bigint NOT NULL,
+  at     timestamptz NOT NULL DEFAULT now()
+) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 500)`;

@@ -6,7 +6,7 @@ import type { DatabaseClock } from "./clock.ts";
 import { Connection, type ConnectionOptions } from "./connection.ts";
 import { isContention, isLoss, storeError } from "./errors.ts";
 import { carryOut, type Answer } from "./group.ts";
-import { statement } from "./statement.ts";
+import { Marks, type Marked } from "./marks.ts";
 
 /** Bounds of one group, so that nobody's answer waits for everybody's. */
 const groupCalls = 256;
@@ -33,13 +33,6 @@ export interface WriterOptions extends ConnectionOptions {
   patienceMs: number;
 }
 
-const beginning = statement(
-  "beginning",
-  `SELECT pg_current_xact_id()::text AS xid, (extract(epoch FROM clock_timestamp()) * 1000)::float8 AS now`,
-);
-
-const outcomeOf = statement("outcome", "SELECT pg_xact_status($1::text::xid8) AS status");
-
 /**
  * The one connection of a hub that changes rows. Calls that come while a group is being committed go together into the next one,
  * and are answered once it is on disk.
@@ -48,6 +41,7 @@ export class Writer implements AsyncDisposable {
   readonly #deps: WriterDeps;
   readonly #options: WriterOptions;
   readonly #stopped = new AbortController();
+  readonly #marks = new Marks();
   #connection: Connection | undefined;
   #waiting: Pending[] = [];
   #working: Promise<void> | undefined;
@@ -62,7 +56,9 @@ export class Writer implements AsyncDisposable {
   }
 
   static async open(deps: WriterDeps, options: WriterOptions): Promise<Writer> {
-    return new Writer(deps, options, await Connection.open(options));
+    const connection = await Connection.open(options);
+    await Marks.forget(connection);
+    return new Writer(deps, options, connection);
   }
 
   call<T>(call: Call<T>): Promise<T> {
@@ -152,7 +148,7 @@ export class Writer implements AsyncDisposable {
   async #tryCommit(group: readonly Pending[], until: number): Promise<Answer[]> {
     for (;;) {
       const connection = await this.#connected(until);
-      const attempt: Attempt = { xid: undefined, answers: undefined };
+      const attempt: Attempt = { marked: undefined, answers: undefined };
       try {
         return await this.#transact(connection, group, attempt);
       } catch (error) {
@@ -164,8 +160,8 @@ export class Writer implements AsyncDisposable {
           { err: storeError(error), calls: group.length },
           "lost the database, connecting anew",
         );
-        if (attempt.answers === undefined || attempt.xid === undefined) continue;
-        if (await this.#isCommitted(attempt.xid, until)) return attempt.answers;
+        if (attempt.answers === undefined || attempt.marked === undefined) continue;
+        if (await this.#isCommitted(attempt.marked, until)) return attempt.answers;
       }
     }
   }
@@ -175,17 +171,16 @@ export class Writer implements AsyncDisposable {
     const news: News = { jobs: new Set(), queued: false, cancels: [] };
     const transaction: Transaction = { connection, clock, news };
     const sentAt = steadyNow();
-    const [, [begun]] = await Promise.all([
+    const [, marked] = await Promise.all([
       connection.script("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"),
-      connection.run<{ xid: string; now: number }>(beginning),
+      this.#marks.leave(connection),
     ]);
-    if (begun === undefined) throw new Error("the database did not begin");
-    clock.observe(begun.now, sentAt);
+    clock.observe(marked.now, sentAt);
     const answers = await carryOut(
       transaction,
       group.map(({ call }) => call),
     );
-    attempt.xid = begun.xid;
+    attempt.marked = marked;
     attempt.answers = answers;
     const command = await connection.script("COMMIT");
     if (command !== "COMMIT") throw new Error("the database rolled back");
@@ -194,16 +189,15 @@ export class Writer implements AsyncDisposable {
   }
 
   /** What became of a transaction whose COMMIT was not answered. After a failover that lost it, it never was. */
-  async #isCommitted(xid: string, until: number): Promise<boolean> {
+  async #isCommitted(marked: Marked, until: number): Promise<boolean> {
     const backoff = new Backoff({ baseMs: 20, capMs: 500 });
     for (;;) {
       const connection = await this.#connected(until);
       try {
-        const [row] = await connection.run<{ status: string | null }>(outcomeOf, [xid]);
-        if (row?.status !== "in progress") return row?.status === "committed";
+        const committed = await this.#marks.isCommitted(connection, marked);
+        if (committed !== undefined) return committed;
       } catch (error) {
-        // The number is from a future this database has not: it was promoted without it.
-        if (!connection.lost && !isLoss(error)) return false;
+        if (!connection.lost && !isLoss(error)) throw error;
         this.#letGo(connection);
       }
       if (performance.now() > until) throw away();
@@ -241,7 +235,7 @@ export class Writer implements AsyncDisposable {
 }
 
 interface Attempt {
-  xid: string | undefined;
+  marked: Marked | undefined;
   /** what the calls are answered once it is committed */
   answers: Answer[] | undefined;
 }

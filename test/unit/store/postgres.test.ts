@@ -29,6 +29,8 @@ test("what PostgreSQL says went wrong is told in our codes", () => {
     ["XX001", "store_corrupt"],
   ];
   for (const [sqlstate, code] of expected) assert.equal(storeError(told(sqlstate)).code, code, sqlstate);
+  const ended = Object.assign(told("XX000"), { severity: "FATAL" });
+  assert.equal(storeError(ended).code, "store_unavailable", "could not write init file, say");
   assert.equal(storeError(told("ECONNREFUSED")).code, "store_unavailable");
   assert.equal(storeError(new TypeError("ours")).code, "internal");
   const own = new SallyportError("queue_full", "full");
