@@ -1,11 +1,13 @@
 /** The whole way of a call: a sandbox's loopback, gateway, hub and connector, over channels that both sides dialled. */
+import { writeFile } from "node:fs/promises";
 import { Agent, request, type IncomingMessage, type RequestOptions } from "node:http";
+import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import { deferred, type Deferred } from "../../src/async/index.ts";
 import { createGateway } from "../../src/egress/index.ts";
 import { silentLog } from "../../src/log.ts";
 import { forwardRemote, type Tunnel } from "../../src/tunnel/index.ts";
-import { authority, domain } from "../unit/tunnel/proxy/rig.ts";
+import { authority, domain, folder, serverKey, type Folder } from "../unit/tunnel/proxy/rig.ts";
 import { upstream, type Upstream } from "../unit/tunnel/proxy/upstream.ts";
 import { LoopbackGuest } from "./gateway-rig.ts";
 import { eventually, type TestHub } from "./hub.ts";
@@ -30,6 +32,29 @@ export async function offerAt(
     drain: () => tunnel.drain(1_000),
   };
   return await TestConnector.start({ url: hub.url, token, connectorId, offer });
+}
+
+/** A folder with all that a connector of one route, `docs`, is started with; `lines` are added to its tunnel file. */
+export async function connectorFolder(
+  token: string,
+  port: number,
+  lines: readonly string[] = [],
+): Promise<Folder & { tokenFile: string; tunnel: string; state: string }> {
+  const dir = await folder();
+  const at = (name: string): string => join(dir.path, name);
+  const [tokenFile, tunnel, state] = [at("token"), at("tunnel.yaml"), at("state")];
+  const all = [
+    `tunnel_domain: ${domain}`,
+    "tls: { cert_file: tls.crt, key_file: tls.key }",
+    `routes: { docs: "http://127.0.0.1:${port}" }`,
+    "upstream: { allowed_ips: [127.0.0.1] }",
+    ...lines,
+  ];
+  await writeFile(at("tls.crt"), serverKey.certPem);
+  await writeFile(at("tls.key"), serverKey.keyPem, { mode: 0o600 });
+  await writeFile(tokenFile, token, { mode: 0o600 });
+  await writeFile(tunnel, `${all.join("\n")}\n`);
+  return { ...dir, tokenFile, tunnel, state };
 }
 
 /** What a program was told: the answer of its tool, or why there is none and which layer failed. */

@@ -1,17 +1,15 @@
 /** Routes as operators see them: the hub's list follows the upstreams, and whoever serves a route counts what passes it. */
 import assert from "node:assert/strict";
 import { once } from "node:events";
-import { writeFile } from "node:fs/promises";
 import { createServer, type Server } from "node:http";
 import { createServer as createTcp, type AddressInfo } from "node:net";
-import { join } from "node:path";
 import { test } from "node:test";
 import { connectorSettings } from "../../src/config/index.ts";
 import { runConnector } from "../../src/roles/connector.ts";
 import { eventually, TestHub } from "../helpers/hub.ts";
 import { RunningRole } from "../helpers/running-role.ts";
-import { callerAt, connectorToken, host, offerAt } from "../helpers/tunnel-path.ts";
-import { domain, folder, rig, serverKey } from "../unit/tunnel/proxy/rig.ts";
+import { callerAt, connectorFolder, connectorToken, host, offerAt } from "../helpers/tunnel-path.ts";
+import { domain, rig } from "../unit/tunnel/proxy/rig.ts";
 import { upstream } from "../unit/tunnel/proxy/upstream.ts";
 
 interface Listed {
@@ -90,25 +88,13 @@ async function freePort(): Promise<number> {
 test("a connector counts what passes its routes, under the names of its file whatever callers ask for", async () => {
   await using docs = await upstream();
   await using hub = await TestHub.start();
-  await using dir = await folder();
-  const at = (name: string): string => join(dir.path, name);
   const token = await connectorToken(hub);
   const metrics = `127.0.0.1:${await freePort()}`;
-  await writeFile(at("tls.crt"), serverKey.certPem);
-  await writeFile(at("tls.key"), serverKey.keyPem, { mode: 0o600 });
-  await writeFile(at("token"), token, { mode: 0o600 });
-  const lines = [
-    `tunnel_domain: ${domain}`,
-    "tls: { cert_file: tls.crt, key_file: tls.key }",
-    `routes: { docs: "http://127.0.0.1:${docs.port}" }`,
-    "upstream: { allowed_ips: [127.0.0.1] }",
-    `sallyport: { metrics_addr: "${metrics}" }`,
-  ];
-  await writeFile(at("tunnel.yaml"), `${lines.join("\n")}\n`);
-  const flags = { hub: [hub.url], tokenFile: at("token"), tunnel: at("tunnel.yaml"), state: at("state") };
-  const connector = new RunningRole((role) =>
-    runConnector(connectorSettings({ ...flags, logLevel: "silent" }, {}, dir.path), role),
-  );
+  const lines = [`sallyport: { metrics_addr: "${metrics}" }`];
+  await using own = await connectorFolder(token, docs.port, lines);
+  const { path, tokenFile, tunnel, state } = own;
+  const flags = { hub: [hub.url], tokenFile, tunnel, state, logLevel: "silent" };
+  const connector = new RunningRole((role) => runConnector(connectorSettings(flags, {}, path), role));
   await connector.ready.promise;
   try {
     await using caller = await callerAt(hub, token);

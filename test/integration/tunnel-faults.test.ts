@@ -2,15 +2,13 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { writeFile } from "node:fs/promises";
-import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { withDeadline } from "../../src/async/index.ts";
 import { createAuthority, type CertifiedKey } from "../../src/tunnel/index.ts";
 import { eventually, TestHub } from "../helpers/hub.ts";
-import { callerAt, connectorToken, heldUpstream, offerAt } from "../helpers/tunnel-path.ts";
+import { callerAt, connectorFolder, connectorToken, heldUpstream, offerAt } from "../helpers/tunnel-path.ts";
 import type { Caller, HeldUpstream } from "../helpers/tunnel-path.ts";
 import { authority, domain, folder, rig, serverKey } from "../unit/tunnel/proxy/rig.ts";
 import { upstream } from "../unit/tunnel/proxy/upstream.ts";
@@ -49,20 +47,9 @@ test("a call that waits is answered when nothing breaks (control)", async () => 
 /** The connector as its command runs it. */
 async function spawnConnector(hub: TestHub, token: string, docs: HeldUpstream) {
   await using stack = new AsyncDisposableStack();
-  const dir = stack.use(await folder());
-  const at = (name: string): string => join(dir.path, name);
-  await writeFile(at("tls.crt"), serverKey.certPem);
-  await writeFile(at("tls.key"), serverKey.keyPem, { mode: 0o600 });
-  await writeFile(at("token"), token, { mode: 0o600 });
-  const lines = [
-    `tunnel_domain: ${domain}`,
-    "tls: { cert_file: tls.crt, key_file: tls.key }",
-    `routes: { docs: "http://127.0.0.1:${docs.port}" }`,
-    "upstream: { allowed_ips: [127.0.0.1] }",
-  ];
-  await writeFile(at("tunnel.yaml"), `${lines.join("\n")}\n`);
-  const flags = ["--hub", hub.url, "--token-file", at("token"), "--tunnel", at("tunnel.yaml")];
-  const child = spawn(process.execPath, [main, "connector", ...flags, "--state", at("state")], {
+  const { tokenFile, tunnel, state } = stack.use(await connectorFolder(token, docs.port));
+  const flags = ["--hub", hub.url, "--token-file", tokenFile, "--tunnel", tunnel, "--state", state];
+  const child = spawn(process.execPath, [main, "connector", ...flags], {
     stdio: ["ignore", "pipe", "ignore"],
   });
   const exited = once(child, "exit");
