@@ -19,6 +19,8 @@ const labelsOutside = `[...document.querySelectorAll("svg text")].filter((text) 
   const [inner, outer] = [text.getBoundingClientRect(), text.closest("svg").getBoundingClientRect()];
   return inner.left < outer.left - 1 || inner.right > outer.right + 1 || inner.bottom > outer.bottom + 1;
 }).map((text) => text.textContent)`;
+const tilesOver = `[...document.querySelectorAll("dl.tiles dd")]
+  .filter((tile) => tile.scrollWidth > tile.clientWidth).map((tile) => tile.textContent)`;
 const scrollsSideways = "document.documentElement.scrollWidth > innerWidth";
 
 const hostile = `</title><script>document.title="run"</script><img src="http://127.0.0.1:9/x">"'&`;
@@ -38,7 +40,7 @@ after(async () => {
 
 /** Jobs of every kind, spread like real ones, with hostile text wherever text comes from outside. */
 function report(): Report {
-  const records = Array.from({ length: 600 }, (_, n) => {
+  const records = Array.from({ length: 1_200 }, (_, n) => {
     const took = 20 + ((n * 7_919) % 97) ** 2 / 20 + (n % 100 === 0 ? 2_000 : 0);
     const warm = n % 3 !== 0;
     const { usage, timings, calls } = end({
@@ -110,7 +112,7 @@ for (const scheme of ["light", "dark"] as const) {
 }
 
 test(
-  "every chart has a name, a description and its numbers as a table; nothing lies outside its chart",
+  "every chart has a name, a description and its numbers as a table; nothing lies outside its chart or tile",
   { skip },
   async () => {
     const { page } = await open(renderPage(report()), "light");
@@ -122,6 +124,7 @@ test(
       assert.ok((await chart.locator("tbody tr").count()) > 0, `${name} has numbers`);
     }
     assert.deepEqual(await page.evaluate(labelsOutside), []);
+    assert.deepEqual(await page.evaluate(tilesOver), []);
     await page.close();
   },
 );

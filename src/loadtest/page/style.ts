@@ -9,7 +9,7 @@ body { margin: 0 auto; max-width: 1360px; padding: 20px 24px 48px; background: v
 h1 { font-size: 20px; margin: 0; } h2 { font-size: 15px; margin: 28px 0 8px; } h3 { font-size: 14px; margin: 0; }
 p { margin: 2px 0; color: var(--quiet); } header p { font-size: 14px; }
 .verdict { color: var(--ink); font-weight: 600; margin-top: 6px; } .verdict b { color: var(--bad); } .verdict.held b { color: var(--good); }
-dl.tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(98px, 1fr)); gap: 8px; margin: 16px 0 0; }
+dl.tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(max(130px, 15%), 1fr)); gap: 8px; margin: 16px 0 0; }
 dl.tiles div { background: var(--card); border: 1px solid var(--rule); border-radius: 6px; padding: 8px 10px; }
 dl.tiles dt { color: var(--quiet); font-size: 12px; } dl.tiles dd { margin: 0; font-size: 16px; font-weight: 600; white-space: nowrap; font-variant-numeric: tabular-nums; }
 dl.tiles .bad { color: var(--bad); }

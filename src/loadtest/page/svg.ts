@@ -2,7 +2,7 @@
 
 export const width = 640;
 export const height = 220;
-const margin = { left: 64, right: 12, top: 10, bottom: 36 };
+const margin = { left: 64, right: 22, top: 10, bottom: 36 };
 
 /** Text from outside the program, made harmless in text and in attributes. */
 export function escape(text: string): string {
