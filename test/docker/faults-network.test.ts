@@ -198,8 +198,8 @@ describe("a break longer than the lease", { skip, concurrency: 2 }, () => {
     const text = "echo up; sleep 3; echo down";
     const job = await client.jobs.submit(script(text, { retry: { maxAttempts: 2 } }));
     await started(client, job.id);
-    await fleet.startWorker({ name: "other", profiles });
     frozen.kill("SIGSTOP");
+    await fleet.startWorker({ name: "other", profiles });
     const rerun = await over(client, job.id);
     assert.deepEqual(verdictOf(rerun), ["succeeded", "exited", 2]);
     frozen.kill("SIGCONT");

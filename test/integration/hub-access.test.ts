@@ -1,5 +1,7 @@
 import assert from "node:assert/strict";
+import { once } from "node:events";
 import { request } from "node:http";
+import { connect } from "node:net";
 import { test } from "node:test";
 import { isError, SallyportError } from "../../src/errors.ts";
 import { eventually, TestHub } from "../helpers/hub.ts";
@@ -130,6 +132,31 @@ test("the request's id is kept when it is sane and made when it is not", async (
   assert.equal(sane.headers.get("x-request-id"), "abc-1.2_3");
   const odd = await hub.call("/healthz", { headers: { "x-request-id": "a b" } });
   assert.match(odd.headers.get("x-request-id") ?? "", /^[0-9a-f-]{36}$/);
+});
+
+test("a body that is too large is refused even to a caller that reads only once it sent all of it", async () => {
+  await using hub = await TestHub.start();
+  const { hostname, port } = new URL(hub.url);
+  const socket = connect(Number(port), hostname);
+  socket.pause();
+  const size = 97 * 2 ** 20;
+  const head = [
+    "POST /v1/jobs HTTP/1.1",
+    `host: ${hostname}:${port}`,
+    `authorization: Bearer ${hub.adminKey}`,
+    "content-type: application/json",
+    `content-length: ${size}`,
+    "",
+    "",
+  ];
+  socket.write(head.join("\r\n"));
+  const block = Buffer.alloc(2 ** 20, " ");
+  for (let sent = 0; sent < size; sent += block.length) if (!socket.write(block)) await once(socket, "drain");
+  const answered = once(socket, "data") as Promise<[Buffer]>;
+  socket.resume();
+  const [reply] = await answered;
+  socket.destroy();
+  assert.match(reply.toString(), /^HTTP\/1\.1 413 [^]*body_too_large/);
 });
 
 test("the description lists every path the hub answers, and is valid JSON Schema by reference", async () => {

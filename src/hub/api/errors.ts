@@ -40,6 +40,8 @@ export function sendError(
   if (known.status >= 500) {
     log.error({ requestId: request.id, method, route, code: known.code, err: error }, "request failed");
   }
+  // A caller that is still sending sees a reply only if it may go on: the rest of its body is read, and dropped.
+  if (known.code === "body_too_large") void reply.removeHeader("connection");
   if (known.code === "unauthenticated") void reply.header("www-authenticate", "Bearer");
   return reply
     .status(known.status)

@@ -66,5 +66,6 @@ function codeOfOther(error: unknown): ErrorCode {
 
 function sqlstateOf(error: unknown): string | undefined {
   if (!(error instanceof Error) || !("code" in error)) return undefined;
-  return typeof error.code === "string" && /^[0-9A-Z]{5}$/.test(error.code) ? error.code : undefined;
+  // no class begins with E, as the system's own codes do (EPIPE)
+  return typeof error.code === "string" && /^(?!E)[0-9A-Z]{5}$/.test(error.code) ? error.code : undefined;
 }

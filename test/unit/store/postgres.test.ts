@@ -31,7 +31,8 @@ test("what PostgreSQL says went wrong is told in our codes", () => {
   for (const [sqlstate, code] of expected) assert.equal(storeError(told(sqlstate)).code, code, sqlstate);
   const ended = Object.assign(told("XX000"), { severity: "FATAL" });
   assert.equal(storeError(ended).code, "store_unavailable", "could not write init file, say");
-  assert.equal(storeError(told("ECONNREFUSED")).code, "store_unavailable");
+  for (const errno of ["ECONNREFUSED", "EPIPE"])
+    assert.equal(storeError(told(errno)).code, "store_unavailable", errno);
   assert.equal(storeError(new TypeError("ours")).code, "internal");
   const own = new SallyportError("queue_full", "full");
   assert.equal(storeError(own), own);
