@@ -127,13 +127,13 @@ export class SimulatedWorker implements AsyncDisposable {
   }
 
   heartbeat(): void {
-    const { slots = 8, memory = 2 ** 30 } = this.options;
+    const { slots = 8, memory = 2 ** 30, profiles = [] } = this.options;
     this.send({
       type: "heartbeat",
       seq: (this.#seq += 1),
       leasesHash: leasesHash([...this.held.values()].map((job) => job.lease)),
       free: { slots: slots - this.held.size, memory },
-      warm: {},
+      warm: Object.fromEntries(profiles.map(({ name, warm }) => [name, warm])),
     });
   }
 
