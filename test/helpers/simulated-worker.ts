@@ -13,6 +13,7 @@ import {
   encodeRecord,
   eventRecord,
   leasesHash,
+  sameLease,
   type AttemptOutcome,
   type HubMessage,
   type HubStream,
@@ -107,16 +108,16 @@ export class SimulatedWorker implements AsyncDisposable {
       },
     });
     void channel.closed.then((reason: SallyportError) => welcome.reject(reason));
+    clearInterval(this.#beat);
     this.channel = channel;
     channel.send(hello);
     const accepted = await welcome.promise;
     for (const verdict of accepted.verdicts) {
-      const job = this.held.get(verdict.lease);
+      const job = this.#holding(verdict);
       if (verdict.verdict === "continue") job?.attach(channel, verdict.from);
       else job?.forget();
     }
     if (this.options.heartbeats !== false) {
-      clearInterval(this.#beat);
       this.#beat = setInterval(() => this.heartbeat(), accepted.intervals.heartbeatMs);
     }
     return accepted;
@@ -182,6 +183,12 @@ export class SimulatedWorker implements AsyncDisposable {
     };
   }
 
+  /** Exactly this grant of a job, or nothing */
+  #holding(ref: LeaseRef): SimulatedJob | undefined {
+    const job = this.held.get(ref.lease);
+    return job !== undefined && sameLease(job.lease, ref) ? job : undefined;
+  }
+
   #answer(channel: WorkerChannel, message: HubMessage): void {
     if (message.type === "offer" && this.offers === "accept") {
       const job = new SimulatedJob(this, message);
@@ -190,14 +197,15 @@ export class SimulatedWorker implements AsyncDisposable {
       job.attach(channel, 0);
     }
     if (message.type === "lease.confirmed") {
-      const job = this.held.get(message.lease);
+      const job = this.#holding(message);
       if (job !== undefined) void (this.options.run ?? printAndExit)(job).catch(() => undefined);
     }
     if (message.type === "lease.cancel") {
-      this.held.get(message.lease)?.cancelled.resolve(message.reason);
-      if (message.reason === "superseded") this.held.get(message.lease)?.forget();
+      const job = this.#holding(message);
+      job?.cancelled.resolve(message.reason);
+      if (message.reason === "superseded") job?.forget();
     }
-    if (message.type === "lease.done") this.held.get(message.lease)?.done.resolve(message.outcome);
+    if (message.type === "lease.done") this.#holding(message)?.done.resolve(message.outcome);
     if (message.type === "leases.request") {
       const leases = [...this.held.values()].map((job) => ({
         ...job.lease,
@@ -208,8 +216,8 @@ export class SimulatedWorker implements AsyncDisposable {
       channel.send({ type: "leases", leases });
     }
     if (message.type === "leases.verdicts") {
-      for (const { lease, verdict } of message.verdicts)
-        if (verdict !== "continue") this.held.get(lease)?.forget();
+      for (const verdict of message.verdicts)
+        if (verdict.verdict !== "continue") this.#holding(verdict)?.forget();
     }
   }
 }
@@ -247,7 +255,8 @@ export class SimulatedJob {
   }
 
   forget(): void {
-    this.#worker.held.delete(this.lease.lease);
+    const { held } = this.#worker;
+    if (held.get(this.lease.lease) === this) held.delete(this.lease.lease);
     this.gone.resolve();
   }
 
@@ -304,7 +313,7 @@ export class SimulatedJob {
     await this.flush();
     this.#worker.send({ type: "lease.exit", ...this.lease, outcome: this.outcome(over) });
     const answer = await this.done.promise;
-    this.#worker.held.delete(this.lease.lease);
+    this.forget();
     return answer;
   }
 

@@ -295,6 +295,23 @@ test("a heartbeat whose leases differ brings both sides together", async () => {
   assert.ok(worker.of("leases.verdicts").length > 0);
 });
 
+test("a list of leases ends the grants it names, not a later one of the same job", async () => {
+  await using hub = await TestHub.start();
+  await using worker = await workerOf(hub, { offers: "silent" });
+  const { id } = await hub.submit();
+  const { lease, attempt, epoch } = await eventually(() => worker.of("offer")[0]);
+  const stale = { lease, attempt, epoch: epoch + 1, kind: "job" as const, from: 0, to: 0 };
+  worker.send({ type: "leases", leases: [stale] });
+  worker.send({ type: "offer.accept", lease, attempt, epoch });
+  const [told] = await eventually(() => worker.of("leases.verdicts")[0]?.verdicts);
+  assert.deepEqual([told?.epoch, told?.verdict], [stale.epoch, "kill"]);
+  await eventually(async () => (await hub.wait(id, "1ms")).state === "leased");
+  assert.deepEqual(
+    (await workersOf(hub)).map((entry) => entry.held),
+    [1],
+  );
+});
+
 test("a second connection of the same worker takes the place of the first", async () => {
   await using hub = await TestHub.start();
   const jobs = held();

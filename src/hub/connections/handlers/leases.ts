@@ -1,7 +1,7 @@
 import { SallyportError } from "../../../errors.ts";
+import { sameLease, type LeaseRef } from "../../../protocol/index.ts";
 import type { HubContext } from "../context.ts";
 import type { HeldJob } from "../held-job.ts";
-import { refOf } from "../registry.ts";
 import type { WorkerConnection } from "../worker-connection.ts";
 import type { Handler } from "./handler.ts";
 
@@ -16,11 +16,12 @@ export const onLeases: Handler<"leases"> = async (context, connection, message) 
     connection.channel.send({ type: "leases.request" });
     return;
   }
-  const missing = new Set(connection.held.keys());
-  message.leases.forEach(({ lease }) => missing.delete(lease));
+  const before = [...connection.held.values()].map((job) => job.lease);
   const verdicts = await context.store.leases.reconcile(connection.sessionId, message.leases, Date.now());
-  for (const { verdict, lease } of verdicts) if (verdict !== "continue") missing.add(lease);
-  for (const lease of missing) forget(context, connection, lease);
+  const going = verdicts.filter(({ verdict }) => verdict === "continue");
+  for (const lease of before) {
+    if (!going.some((verdict) => sameLease(verdict, lease))) forget(context, connection, lease);
+  }
   connection.channel.send({ type: "leases.verdicts", verdicts });
   context.wake.because("lease ended");
 };
@@ -29,12 +30,8 @@ function isUnsure({ confirmed }: HeldJob): boolean {
   return !confirmed;
 }
 
-function forget(context: HubContext, connection: WorkerConnection, lease: string): void {
-  const job = connection.held.get(lease);
-  if (job === undefined) return;
-  connection.letGo(
-    refOf(job.lease),
-    new SallyportError("lease_superseded", `job ${lease} is not held any more`),
-  );
-  context.live.settle(lease, null);
+/** Exactly this grant: another of the same job, taken since, is none of the list's business. */
+function forget(context: HubContext, connection: WorkerConnection, lease: LeaseRef): void {
+  const reason = new SallyportError("lease_superseded", `job ${lease.lease} is not held any more`);
+  if (connection.letGo(lease, reason)) context.live.settle(lease.lease, null);
 }
