@@ -10,6 +10,11 @@ export interface PumpOptions {
   onLimit: () => void;
 }
 
+/** how long an event of the network waits for others, to share a frame and the hub's commit with them, `ms` */
+const gatherMs = 50;
+/** bytes of such events that are enough for a frame */
+const gatherBytes = 16 * 2 ** 10;
+
 /**
  * Turns what a program prints into log records, up to an exact number of bytes; what comes after that is read and thrown away, so
  * that the program can end.
@@ -23,6 +28,9 @@ export class OutputPump {
   /** the append that waits for room, and with it all that come after it */
   #pending: Promise<void> | undefined;
   #done: Promise<void> = Promise.resolve();
+  /** noted and not in the spool yet */
+  #noted = { records: [] as Uint8Array[], bytes: 0 };
+  #gathering: NodeJS.Timeout | undefined;
 
   constructor(deps: { spool: Spool }, options: PumpOptions) {
     this.#spool = deps.spool;
@@ -58,13 +66,18 @@ export class OutputPump {
     this.#done = this.#read(exec, started);
   }
 
-  /** Puts an event between what is printed. */
+  /** Puts an event between what is printed, soon. */
   note(event: LogEvent): void {
-    this.#push(encodeRecord(eventRecord(Date.now(), event)))?.catch(() => undefined);
+    const record = encodeRecord(eventRecord(Date.now(), event));
+    this.#noted.records.push(record);
+    this.#noted.bytes += record.length;
+    if (this.#noted.bytes >= gatherBytes) this.#keepNoted();
+    else this.#gathering ??= setTimeout(() => this.#keepNoted(), gatherMs);
   }
 
   /** Resolves when all that was noted is kept, or nothing more will be. */
   async noted(): Promise<void> {
+    this.#keepNoted();
     await this.#pending?.catch(() => undefined);
   }
 
@@ -112,8 +125,23 @@ export class OutputPump {
     return waiting?.then(counted);
   }
 
-  /** The spool takes one at a time. */
+  /** What was noted before comes first. */
   #push(record: Uint8Array): Promise<void> | undefined {
+    this.#keepNoted();
+    return this.#toSpool(record);
+  }
+
+  #keepNoted(): void {
+    clearTimeout(this.#gathering);
+    this.#gathering = undefined;
+    const { records } = this.#noted;
+    if (records.length === 0) return;
+    this.#noted = { records: [], bytes: 0 };
+    this.#toSpool(Buffer.concat(records))?.catch(() => undefined);
+  }
+
+  /** The spool takes one at a time. */
+  #toSpool(record: Uint8Array): Promise<void> | undefined {
     const { signal } = this.#abandoned;
     const waiting =
       this.#pending === undefined

@@ -43,7 +43,7 @@ async function run(): Promise<Figure[]> {
   };
   await using _connector = await startRole("connector", [...dialling("connector"), "--tunnel", files.far]);
   const ways = ["--tunnel", files.near, "--tunnel-ca", files.ca];
-  await using _worker = await startRole("worker", [...dialling("worker"), ...ways]);
+  await using _worker = await startRole("worker", [...dialling("worker"), ...ways, "--no-pool"]);
   const client = clientOf(hub.ready.url, join(dir("hub"), "admin.key"));
   return await figures(url, client);
 }
