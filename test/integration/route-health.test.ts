@@ -105,6 +105,7 @@ test("a connector counts what passes its routes, under the names of its file wha
     for (let at = 0; at < 20; at += 1) assert.equal((await caller.get(`/path-${at}?q=${at}`)).status, 200);
     const after = await scrape();
     assert.match(after, /sallyport_tunnel_requests_total\{route="docs",status="2xx"\} 21\n/);
+    assert.match(after, /sallyport_tunnel_route_up\{route="docs"\} 1\n/);
     assert.equal(seriesIn(after), seriesIn(before), "what callers ask for makes no new series");
     assert.equal((await fetch(`http://${metrics}/readyz`)).status, 200);
   } finally {

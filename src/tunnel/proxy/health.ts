@@ -39,6 +39,13 @@ export class RouteProbes implements AsyncDisposable {
     });
   }
 
+  /** Which routes, by their key in the file, answered when last looked at. */
+  up(): readonly { readonly route: string; readonly up: boolean }[] {
+    return this.#deps.routes().map((route) => {
+      return { route: route.key, up: this.#looks.get(keyOf(route))?.state === "up" };
+    });
+  }
+
   /** Looks at every upstream now; resolves when all have answered or failed. */
   async look(): Promise<void> {
     const before = JSON.stringify(this.#states());

@@ -203,8 +203,7 @@ class LiveTunnel implements Tunnel {
   }
 
   #changed(): void {
-    const states = this.routes().map(({ host, state }) => ({ route: host, up: state === "up" }));
-    this.#deps.figures?.routes(states);
+    this.#deps.figures?.routes(this.#probes.up());
     for (const listener of this.#listeners) listener();
   }
 }
