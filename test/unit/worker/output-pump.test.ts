@@ -57,9 +57,11 @@ async function begin(t: TestContext): Promise<Rig> {
       for (let at = 0; at < spool.to; at += parts.at(-1)?.length ?? 0) {
         parts.push(await spool.read(at, 2 ** 20));
       }
-      return reader.push(Buffer.concat(parts)).map((record) =>
-        record.kind === "event" ? readEvent(record).event : Buffer.from(record.bytes).toString(),
-      );
+      return reader
+        .push(Buffer.concat(parts))
+        .map((record) =>
+          record.kind === "event" ? readEvent(record).event : Buffer.from(record.bytes).toString(),
+        );
     },
     [Symbol.asyncDispose]: () => spool[Symbol.asyncDispose](),
   };
