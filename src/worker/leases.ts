@@ -80,10 +80,11 @@ export class Lease {
     this.#end = end;
     this.stop.request("superseded", 0);
     this.stop[Symbol.dispose]();
-    this.inputs.close(stopError("superseded"));
-    this.stdin.close(stopError("superseded"));
+    const error = stopError("superseded");
+    this.inputs.close(error);
+    this.stdin.close(error);
     this.output[Symbol.dispose]();
-    this.#ended.abort(stopError("superseded"));
+    this.#ended.abort(error);
     return true;
   }
 }

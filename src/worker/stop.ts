@@ -45,15 +45,16 @@ export class StopOrder implements Disposable {
 
   request(reason: StopReason, graceMs: number): void {
     if (!this.#actions.includes(reason)) this.#actions.push(reason);
+    const error = stopError(reason);
     const killAt = performance.now() + graceMs;
     if (killAt < this.#killAt) {
       this.#killAt = killAt;
       clearTimeout(this.#timer);
-      if (graceMs > 0) this.#timer = setTimeout(() => this.#hard.abort(stopError(reason)), graceMs);
+      if (graceMs > 0) this.#timer = setTimeout(() => this.#hard.abort(error), graceMs);
     }
-    if (dropping.includes(reason)) this.#dropped.abort(stopError(reason));
-    if (graceMs <= 0) this.#hard.abort(stopError(reason));
-    this.#soft.abort(stopError(reason));
+    if (dropping.includes(reason)) this.#dropped.abort(error);
+    if (graceMs <= 0) this.#hard.abort(error);
+    this.#soft.abort(error);
   }
 
   exitSeen(): void {
