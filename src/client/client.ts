@@ -40,8 +40,8 @@ export function createClient(address: HubAddress): Client {
       drain: async (id, options = {}) => {
         const body = options.deadline === undefined ? {} : { deadline: options.deadline };
         const where = `/v1/workers/${encodeURIComponent(id)}/drain`;
-        const response = await http.send(where, { method: "POST", body, signal: options.signal });
-        await response.body?.cancel();
+        const reply = await http.send(where, { method: "POST", body, signal: options.signal });
+        reply.resume();
       },
     },
     profiles: {

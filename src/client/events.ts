@@ -1,4 +1,5 @@
 /** A job's events as one unbroken sequence, whatever happens to the connections it comes over. */
+import type { IncomingMessage } from "node:http";
 import { z } from "zod";
 import { Backoff, sleep, withDeadline } from "../async/index.ts";
 import { isError, SallyportError } from "../errors.ts";
@@ -52,18 +53,18 @@ export async function* followEvents(
   http: HubHttp,
   job: string,
   options: FollowOptions = {},
-  first?: Response,
+  first?: IncomingMessage,
 ): AsyncGenerator<JobEvent> {
   const { signal, onRetry } = options;
   const failing = new Failing(options.patienceMs);
   let lastEventId = options.lastEventId;
-  let response = first;
+  let reply = first;
   for (;;) {
     try {
-      response ??= await open(http, job, lastEventId, signal);
-      if (response.status === 204) return;
+      reply ??= await open(http, job, lastEventId, signal);
+      if (reply.statusCode === 204) return void reply.resume();
       let finished = false;
-      for await (const event of readEvents(http, response, signal)) {
+      for await (const event of readEvents(http, reply, signal)) {
         lastEventId = event.id;
         failing.reset();
         yield event;
@@ -72,7 +73,7 @@ export async function* followEvents(
       if (finished) return;
       throw new SallyportError("hub_unreachable", `${http.url} ended the events before the job's end`);
     } catch (error) {
-      response = undefined;
+      reply = undefined;
       if (!isError(error) || !error.retryable) throw error;
       const waitMs = failing.nextWait(error);
       onRetry?.(error);
@@ -109,7 +110,7 @@ function open(
   job: string,
   lastEventId: string | undefined,
   signal: AbortSignal | undefined,
-): Promise<Response> {
+): Promise<IncomingMessage> {
   const headers = { accept: "text/event-stream", ...(lastEventId && { "last-event-id": lastEventId }) };
   return http.send(`/v1/jobs/${encodeURIComponent(job)}/events`, { headers, signal });
 }
@@ -117,16 +118,15 @@ function open(
 /** The events of one connection; leaving the loop closes it. */
 async function* readEvents(
   http: HubHttp,
-  response: Response,
+  reply: IncomingMessage,
   signal: AbortSignal | undefined,
 ): AsyncGenerator<JobEvent> {
   const parser = new SseParser();
-  const reader = response.body?.getReader();
-  if (reader === undefined) return;
+  const chunks = reply[Symbol.asyncIterator]() as AsyncIterator<Buffer>;
   try {
     for (;;) {
-      const next = await withDeadline(reader.read(), silenceMs, `a sign of life from ${http.url}`);
-      if (next.done) return;
+      const next = await withDeadline(chunks.next(), silenceMs, `a sign of life from ${http.url}`);
+      if (next.done === true) return;
       const events = parser.push(next.value).map(readEvent);
       yield* events.filter((event) => event !== undefined);
       if (events.at(-1)?.type === "finished") return;
@@ -135,7 +135,7 @@ async function* readEvents(
     signal?.throwIfAborted();
     throw isError(error) ? error : hubUnreachable(http.url, error);
   } finally {
-    await reader.cancel().catch(() => undefined);
+    reply.destroy();
   }
 }
 

@@ -1,7 +1,10 @@
 /** Requests to one hub: the key, error replies and broken connections in one place. */
+import type { IncomingMessage } from "node:http";
+import { text } from "node:stream/consumers";
 import { z } from "zod";
 import { SallyportError } from "../errors.ts";
 import { issuesToError, wireErrorSchema } from "../protocol/index.ts";
+import { openReply, type OutgoingRequest } from "./request.ts";
 import { hubUnreachable } from "./unreachable.ts";
 
 export interface Call {
@@ -43,57 +46,54 @@ export class HubHttp {
     return { url, headers: { authorization: `Bearer ${this.#key}` } };
   }
 
-  /** Throws what the hub answered as an error, `hub_unreachable`, or the signal's reason. */
-  async send(path: string, call: Call = {}): Promise<Response> {
-    const { url, headers } = this.target(path, call.query);
-    const init: RequestInit = {
-      method: call.method ?? "GET",
-      headers: { ...headers, ...call.headers },
-      // A redirect would carry the key to wherever it points.
-      redirect: "error",
-    };
-    if (call.signal !== undefined) init.signal = call.signal;
-    if (call.body !== undefined) {
-      init.body = JSON.stringify(call.body);
-      init.headers = { ...headers, "content-type": "application/json", ...call.headers };
-    }
-    const response = await this.#fetch(url, init);
-    if (response.ok || call.accept?.includes(response.status) === true) return response;
-    throw errorOf(response.status, await this.#text(response, call.signal), this.url);
+  /** Throws what the hub answered as an error, `hub_unreachable`, or the signal's reason. The body is to be read, or to be destroyed. */
+  async send(path: string, call: Call = {}): Promise<IncomingMessage> {
+    const { method = "GET", query, body, accept = [], signal } = call;
+    const { url, headers } = this.target(path, query);
+    const json = body === undefined ? {} : { "content-type": "application/json" };
+    const reply = await this.#open({
+      url,
+      method,
+      headers: { ...headers, ...json, ...call.headers },
+      body: body === undefined ? undefined : JSON.stringify(body),
+      signal,
+    });
+    const status = reply.statusCode ?? 0;
+    if ((status >= 200 && status <= 299) || accept.includes(status)) return reply;
+    throw errorOf(status, await this.#text(reply, signal), this.url);
   }
 
   /** The reply's JSON as `schema` reads it; `protocol_violation` when it is something else. */
   async json<T>(schema: z.ZodType<T>, path: string, call: Call = {}): Promise<T> {
-    const response = await this.send(path, call);
-    const text = await this.#text(response, call.signal);
-    const parsed = schema.safeParse(parseJson(text));
+    const reply = await this.send(path, call);
+    const parsed = schema.safeParse(parseJson(await this.#text(reply, call.signal)));
     if (parsed.success) return parsed.data;
     throw issuesToError(parsed.error, "protocol_violation", `reply of ${this.url}${path}`);
   }
 
   /** The reply's bytes as they arrive; a connection cut in the middle throws `hub_unreachable`. */
-  async *bytes(response: Response, signal?: AbortSignal): AsyncGenerator<Uint8Array> {
-    if (response.body === null) return;
+  async *bytes(reply: IncomingMessage, signal?: AbortSignal): AsyncGenerator<Uint8Array> {
     try {
-      for await (const chunk of response.body) yield chunk;
+      for await (const chunk of reply) yield chunk as Buffer;
     } catch (error) {
       signal?.throwIfAborted();
       throw hubUnreachable(this.url, error);
     }
   }
 
-  async #fetch(url: URL, init: RequestInit): Promise<Response> {
+  async #open(outgoing: OutgoingRequest): Promise<IncomingMessage> {
+    outgoing.signal?.throwIfAborted();
     try {
-      return await fetch(url, init);
+      return await openReply(outgoing);
     } catch (error) {
-      init.signal?.throwIfAborted();
+      outgoing.signal?.throwIfAborted();
       throw hubUnreachable(this.url, error);
     }
   }
 
-  async #text(response: Response, signal?: AbortSignal): Promise<string> {
+  async #text(reply: IncomingMessage, signal?: AbortSignal): Promise<string> {
     try {
-      return await response.text();
+      return await text(reply);
     } catch (error) {
       signal?.throwIfAborted();
       throw hubUnreachable(this.url, error);

@@ -68,15 +68,15 @@ export class JobsClient {
 
   /** Submits and follows in one request. `options.signal` ends the submission and the events, never the job. */
   async run(request: JobRequest, options: SubmitOptions & FollowOptions = {}): Promise<RunningJob> {
-    const response = await this.#submitting(
+    const reply = await this.#submitting(
       (call) =>
         this.#http.send("/v1/jobs", { ...call, headers: { ...call.headers, accept: "text/event-stream" } }),
       request,
       options,
     );
-    const id = response.headers.get("x-job-id");
-    if (id === null) throw new SallyportError("protocol_violation", "the reply names no job");
-    return { id, events: followEvents(this.#http, id, options, response) };
+    const id = reply.headers["x-job-id"];
+    if (typeof id !== "string") throw new SallyportError("protocol_violation", "the reply names no job");
+    return { id, events: followEvents(this.#http, id, options, reply) };
   }
 
   /** `waitMs`: answers once the job is over, at the latest after that (at most 60 s). */
@@ -122,9 +122,9 @@ export class JobsClient {
 
   /** One artifact's bytes; throws `artifact_unknown`. */
   async artifact(id: string, name: string, options: Waiting = {}): Promise<ArtifactDownload> {
-    const response = await this.#http.send(path(id, "artifacts", ...name.split("/")), options);
-    const size = Number(response.headers.get("content-length"));
-    return { size, bytes: this.#http.bytes(response, options.signal) };
+    const reply = await this.#http.send(path(id, "artifacts", ...name.split("/")), options);
+    const size = Number(reply.headers["content-length"]);
+    return { size, bytes: this.#http.bytes(reply, options.signal) };
   }
 
   async #output(where: string, options: OutputOptions): Promise<AsyncIterable<Uint8Array>> {

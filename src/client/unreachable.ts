@@ -17,7 +17,6 @@ const connectFailures = new Set([
   "EHOSTUNREACH",
   "ENETUNREACH",
   "ETIMEDOUT",
-  "UND_ERR_CONNECT_TIMEOUT",
 ]);
 
 function fixOf(code: string): string {
@@ -27,7 +26,7 @@ function fixOf(code: string): string {
   return "start one with `sallyport dev`, or name a running one with --hub or SALLYPORT_HUB";
 }
 
-/** `fetch` hides what happened in a chain of causes. */
+/** What happened may be hidden in a chain of causes. */
 function causeOf(error: unknown): { code: string; text: string } {
   let last: unknown = error;
   for (let depth = 0; depth < 5 && last instanceof Error; depth += 1) {
