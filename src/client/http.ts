@@ -4,7 +4,7 @@ import { text } from "node:stream/consumers";
 import { z } from "zod";
 import { SallyportError } from "../errors.ts";
 import { issuesToError, wireErrorSchema } from "../protocol/index.ts";
-import { openReply, type OutgoingRequest } from "./request.ts";
+import { isSuccess, openReply, type OutgoingRequest } from "./request.ts";
 import { hubUnreachable } from "./unreachable.ts";
 
 export interface Call {
@@ -58,8 +58,8 @@ export class HubHttp {
       body: body === undefined ? undefined : JSON.stringify(body),
       signal,
     });
-    const status = reply.statusCode ?? 0;
-    if ((status >= 200 && status <= 299) || accept.includes(status)) return reply;
+    const { statusCode: status = 0 } = reply;
+    if (isSuccess(reply) || accept.includes(status)) return reply;
     throw errorOf(status, await this.#text(reply, signal), this.url);
   }
 

@@ -2,13 +2,13 @@
  * Sends a body of any length at the pace the hub takes it. Goes through `node:http`, which waits for a reply as long as it
  * takes: a program may read its stdin slowly, or start only when a worker is free.
  */
-import { request as httpRequest, type IncomingMessage } from "node:http";
-import { request as httpsRequest } from "node:https";
+import type { IncomingMessage } from "node:http";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { text } from "node:stream/consumers";
 import { isError } from "../errors.ts";
 import { errorOf } from "./http.ts";
+import { isSuccess, openerOf } from "./request.ts";
 import { hubUnreachable } from "./unreachable.ts";
 
 export interface Upload {
@@ -23,8 +23,7 @@ export interface Upload {
 /** Resolves when the hub has taken all of it; throws what the hub answered, `hub_unreachable`, or the body's own error. */
 export async function upload(options: Upload): Promise<void> {
   const { url, headers, hub, signal } = options;
-  const open = url.protocol === "https:" ? httpsRequest : httpRequest;
-  const request = open(url, {
+  const request = openerOf(url)(url, {
     method: "POST",
     headers: { ...headers, "content-type": "application/octet-stream" },
   });
@@ -46,8 +45,7 @@ export async function upload(options: Upload): Promise<void> {
   try {
     const response = await answered.promise;
     const reply = await text(response);
-    const status = response.statusCode ?? 0;
-    if (status < 200 || status > 299) throw errorOf(status, reply, hub);
+    if (!isSuccess(response)) throw errorOf(response.statusCode ?? 0, reply, hub);
   } catch (error) {
     signal?.throwIfAborted();
     throw bodyFailed || isError(error) ? error : hubUnreachable(hub, error);
