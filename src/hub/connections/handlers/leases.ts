@@ -18,9 +18,11 @@ export const onLeases: Handler<"leases"> = async (context, connection, message) 
   }
   const before = [...connection.held.values()].map((job) => job.lease);
   const verdicts = await context.store.leases.reconcile(connection.sessionId, message.leases, Date.now());
-  const going = verdicts.filter(({ verdict }) => verdict === "continue");
+  const byLease = new Map(verdicts.map((verdict) => [verdict.lease, verdict]));
   for (const lease of before) {
-    if (!going.some((verdict) => sameLease(verdict, lease))) forget(context, connection, lease);
+    const judged = byLease.get(lease.lease);
+    const goesOn = judged?.verdict === "continue" && sameLease(judged, lease);
+    if (!goesOn) forget(context, connection, lease);
   }
   connection.channel.send({ type: "leases.verdicts", verdicts });
   context.wake.because("lease ended");
