@@ -35,14 +35,14 @@ export class RouteProbes implements AsyncDisposable {
   health(): readonly RouteHealth[] {
     return this.#deps.routes().map((route) => {
       const { host, name } = route;
-      return { host, name, ...(this.#looks.get(keyOf(route)) ?? neverLooked) };
+      return { host, name, ...this.#lastLook(route) };
     });
   }
 
   /** Which routes, by their key in the file, answered when last looked at. */
   up(): readonly { readonly route: string; readonly up: boolean }[] {
     return this.#deps.routes().map((route) => {
-      return { route: route.key, up: this.#looks.get(keyOf(route))?.state === "up" };
+      return { route: route.key, up: this.#lastLook(route).state === "up" };
     });
   }
 
@@ -87,6 +87,10 @@ export class RouteProbes implements AsyncDisposable {
     };
     const look = await checked();
     if (!this.#stop.signal.aborted) this.#looks.set(keyOf(route), look);
+  }
+
+  #lastLook(route: Route): Look {
+    return this.#looks.get(keyOf(route)) ?? neverLooked;
   }
 
   #states(): unknown {
