@@ -84,7 +84,7 @@ function added(way: "near" | "far", tunnelled: Summary, direct: Summary): Figure
     held: p50 <= 1 && p99 <= 5,
     n: tunnelled.n,
     mode: `closed loop of one, ${rounds} rounds in turn with the direct one`,
-    includes: `a kept-alive HTTPS connection in a sandbox: ${hops[way]}; direct: plain HTTP on the host`,
+    includes: `a kept-alive HTTPS connection in a sandbox: ${hops[way]}; no pool, which would be refilled meanwhile; direct: plain HTTP on the host`,
     raw: { tunnelled, direct },
   };
 }
