@@ -51,7 +51,7 @@ export class WsTransport implements Transport {
   }
 
   sendText(text: string): void {
-    if (this.#isOpen) this.#ws.send(text);
+    if (this.#isOpen) this.#ws.send(text, this.#drained);
   }
 
   sendBinary(bytes: Uint8Array): void {

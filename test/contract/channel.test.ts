@@ -403,6 +403,17 @@ for (const [name, connect] of [
       await settled();
     });
 
+    test("a stream goes on once the messages that filled the connection have left", async () => {
+      await using pair = await connect();
+      const { farEar } = listening(pair);
+      const stream = pair.a.open({ name: "behind" });
+      const pad = "x".repeat(limits.messageBytes / 2);
+      for (let sent = 0; sent < 16 * 2 ** 20; sent += pad.length) pair.a.send({ type: "note", n: 1, pad });
+      stream.end();
+      const read = await soon(readAll(await farEar.stream()), "the stream's end");
+      assert.equal(read.length, 0);
+    });
+
     test("no more streams are opened than the far end takes, and finished ones make room", async () => {
       await using pair = await connect();
       const { farEar, settled } = listening(pair);
