@@ -51,11 +51,15 @@ export class WsTransport implements Transport {
   }
 
   sendText(text: string): void {
-    if (this.#isOpen) this.#ws.send(text, this.#drained);
+    if (!this.#isOpen) return;
+    this.#gather();
+    this.#ws.send(text, this.#drained);
   }
 
   sendBinary(bytes: Uint8Array): void {
-    if (this.#isOpen) this.#ws.send(bytes, this.#drained);
+    if (!this.#isOpen) return;
+    this.#gather();
+    this.#ws.send(bytes, this.#drained);
   }
 
   ping(): void {
@@ -69,6 +73,13 @@ export class WsTransport implements Transport {
 
   terminate(): void {
     this.#ws.terminate();
+  }
+
+  /** What one turn sends goes out in one system call. */
+  #gather(): void {
+    if (this.#socket.writableCorked > 0) return;
+    this.#socket.cork();
+    process.nextTick(() => this.#socket.uncork());
   }
 
   get #isOpen(): boolean {
