@@ -1,4 +1,9 @@
-import { DatabaseSync, type SQLInputValue, type StatementSync } from "node:sqlite";
+import {
+  DatabaseSync,
+  type SQLInputValue,
+  type StatementResultingChanges,
+  type StatementSync,
+} from "node:sqlite";
 
 export type Param = SQLInputValue;
 
@@ -9,6 +14,7 @@ type Found<Row> = Row | undefined;
 export class Db implements Disposable {
   readonly #db: DatabaseSync;
   readonly #statements = new Map<string, StatementSync>();
+  #writes = 0;
 
   private constructor(db: DatabaseSync) {
     this.#db = db;
@@ -59,12 +65,17 @@ export class Db implements Disposable {
 
   /** How many rows changed. */
   run(sql: string, ...params: Param[]): number {
-    return Number(this.#prepare(sql).run(...params).changes);
+    return Number(this.#write(sql, params).changes);
   }
 
   /** The rowid of the new row. */
   insert(sql: string, ...params: Param[]): number {
-    return Number(this.#prepare(sql).run(...params).lastInsertRowid);
+    return Number(this.#write(sql, params).lastInsertRowid);
+  }
+
+  /** How many statements that change something were carried out so far; one that fails changes nothing. */
+  get writes(): number {
+    return this.#writes;
   }
 
   exec(sql: string): void {
@@ -97,6 +108,12 @@ export class Db implements Disposable {
   [Symbol.dispose](): void {
     this.#statements.clear();
     if (this.#db.isOpen) this.#db.close();
+  }
+
+  #write(sql: string, params: Param[]): StatementResultingChanges {
+    const done = this.#prepare(sql).run(...params);
+    this.#writes += 1;
+    return done;
   }
 
   #prepare(sql: string): StatementSync {

@@ -4,12 +4,12 @@ import { toThrown } from "./errors.ts";
 import type { Call, Operation, Operations, Reply } from "./rpc.ts";
 
 /**
- * Runs calls in one transaction, each in a savepoint of its own: one that fails undoes itself and none of its neighbours. Returns
- * once the commit is on disk. When the transaction as a whole fails, each call is tried alone, so only those fail that have to.
+ * Runs calls in one transaction. Returns once the commit is on disk. A call that fails before it changed anything leaves its
+ * neighbours alone; otherwise the transaction is undone and each call is tried in one of its own, so only those fail that have to.
  */
 export function commitTogether(db: Db, operations: Operations, calls: readonly Call[]): Reply[] {
   try {
-    return db.transaction("BEGIN IMMEDIATE", () => calls.map((call) => inSavepoint(db, operations, call)));
+    return db.transaction("BEGIN IMMEDIATE", () => calls.map((call) => replyTo(db, operations, call)));
   } catch (error) {
     const [only] = calls;
     if (calls.length === 1 && only !== undefined) return [{ id: only.id, error: toThrown(error) }];
@@ -17,17 +17,13 @@ export function commitTogether(db: Db, operations: Operations, calls: readonly C
   }
 }
 
-function inSavepoint(db: Db, operations: Operations, call: Call): Reply {
-  db.run("SAVEPOINT op");
+function replyTo(db: Db, operations: Operations, call: Call): Reply {
+  const before = db.writes;
   try {
-    const reply = { id: call.id, value: find(operations, call.op)(db, call.args as never, []) };
-    db.run("RELEASE op");
-    return reply;
+    return { id: call.id, value: find(operations, call.op)(db, call.args as never, []) };
   } catch (error) {
     // A full disk ends the whole transaction, and what the neighbours did in it.
-    if (!db.inTransaction) throw error;
-    db.run("ROLLBACK TO op");
-    db.run("RELEASE op");
+    if (!db.inTransaction || db.writes > before) throw error;
     return { id: call.id, error: toThrown(error) };
   }
 }

@@ -22,9 +22,9 @@ interface Kept {
 export function putArtifact(db: Db, part: ArtifactPart): Fenced {
   const job = heldUnder(db, part.lease);
   if (job === undefined) return "superseded";
-  const kept = open(db, job.seq, part);
-  if (kept.complete !== 0) return "recorded";
-  const size = part.offset === 0 ? startOver(db, kept) : kept.size;
+  const kept = find(db, job.seq, part);
+  if (kept !== undefined && kept.complete !== 0) return "recorded";
+  const size = part.offset === 0 ? 0 : (kept?.size ?? 0);
   if (part.offset > size) {
     throw new SallyportError(
       "protocol_violation",
@@ -34,12 +34,13 @@ export function putArtifact(db: Db, part: ArtifactPart): Fenced {
       },
     );
   }
+  const id = kept === undefined ? add(db, job.seq, part) : startAt(db, kept, size);
   const bytes = part.bytes.subarray(size - part.offset);
   if (bytes.length > 0) {
     db.run(
       "INSERT INTO artifact_parts (job, artifact, start, bytes) VALUES (?, ?, ?, ?)",
       job.seq,
-      kept.id,
+      id,
       size,
       bytes,
     );
@@ -48,29 +49,31 @@ export function putArtifact(db: Db, part: ArtifactPart): Fenced {
     "UPDATE artifacts SET size = ?, complete = ? WHERE id = ?",
     size + bytes.length,
     part.complete ? 1 : 0,
-    kept.id,
+    id,
   );
   return "recorded";
 }
 
-function open(db: Db, job: number, { lease, path }: ArtifactPart): Kept {
-  const kept = db.get<Kept>(
+function find(db: Db, job: number, { lease, path }: ArtifactPart): Kept | undefined {
+  return db.get<Kept>(
     "SELECT id, size, complete FROM artifacts WHERE job = ? AND attempt = ? AND path = ?",
     job,
     lease.attempt,
     path,
   );
-  if (kept !== undefined) return kept;
-  const id = db.insert(
+}
+
+function add(db: Db, job: number, { lease, path }: ArtifactPart): number {
+  return db.insert(
     "INSERT INTO artifacts (job, attempt, path, size, complete) VALUES (?, ?, ?, 0, 0)",
     job,
     lease.attempt,
     path,
   );
-  return { id, size: 0, complete: 0 };
 }
 
-function startOver(db: Db, kept: Kept): 0 {
-  if (kept.size > 0) db.run("DELETE FROM artifact_parts WHERE artifact = ?", kept.id);
-  return 0;
+/** Lets go of parts that are sent again from the start. */
+function startAt(db: Db, { id, size }: Kept, at: number): number {
+  if (at < size) db.run("DELETE FROM artifact_parts WHERE artifact = ?", id);
+  return id;
 }
