@@ -1,5 +1,5 @@
 /** What an access key is: a random text its holder keeps, and a digest with rights that the hub keeps. */
-import { createHash, randomBytes, timingSafeEqual } from "node:crypto";
+import { hash, randomBytes, timingSafeEqual } from "node:crypto";
 import { isDeepStrictEqual } from "node:util";
 import { z } from "zod";
 import { SallyportError } from "../../errors.ts";
@@ -103,5 +103,5 @@ export function hasScope(identity: Identity, ...wanted: readonly Scope[]): boole
 }
 
 function digestOf(text: string): Buffer {
-  return createHash("sha256").update(text, "utf8").digest();
+  return hash("sha256", text, "buffer");
 }
