@@ -41,7 +41,7 @@ export async function commandEnd(
       () => null,
     );
   const exit = await Promise.race([exec.exit.catch(() => null), tooLate]);
-  over.abort();
+  over.abort(null);
   if (exit !== null) {
     stop.exitSeen();
     return { exit, sandbox: null, error: null };
@@ -89,7 +89,7 @@ async function endsWithin(pump: OutputPump, ms: number, signal?: AbortSignal): P
     () => false,
   );
   const ended = await Promise.race([pump.done.then(() => true), late, ...dropped]);
-  over.abort();
+  over.abort(null);
   return ended;
 }
 

@@ -17,7 +17,7 @@ export class InputSource {
   readonly #arrived = new Notifier();
   #waiting: IncomingStream<HubStream> | undefined;
   #current: IncomingStream<HubStream> | undefined;
-  #closed: SallyportError | undefined;
+  #closed: (() => SallyportError) | undefined;
   #consumed = 0;
 
   constructor(options: InputOptions) {
@@ -27,7 +27,7 @@ export class InputSource {
   /** The hub opened a stream; it takes the place of an earlier one. */
   offer(stream: IncomingStream<HubStream>): void {
     if (this.#closed !== undefined) {
-      stream.reset(this.#closed);
+      stream.reset(this.#closed());
       return;
     }
     this.#waiting?.reset(new SallyportError("stream_reset", "a later stream took its place"));
@@ -35,12 +35,12 @@ export class InputSource {
     this.#arrived.notify();
   }
 
-  /** Nothing more is wanted: the hub is told why, now and at every later stream. */
-  close(reason: SallyportError): void {
+  /** Nothing more is wanted: the hub is told why, now and at every later stream. The error is made only where somebody is told. */
+  close(reason: () => SallyportError): void {
     if (this.#closed !== undefined) return;
     this.#closed = reason;
-    this.#waiting?.reset(reason);
-    this.#current?.reset(reason);
+    this.#waiting?.reset(reason());
+    this.#current?.reset(reason());
     this.#waiting = undefined;
     this.#current = undefined;
     this.#arrived.notify();
@@ -100,7 +100,7 @@ export class InputSource {
     using deadline = Number.isFinite(resumeMs) ? deadlineSignal(resumeMs, "waiting for inputs") : undefined;
     using either = linkSignals(signal, deadline?.signal);
     for (;;) {
-      if (this.#closed !== undefined) throw this.#closed;
+      if (this.#closed !== undefined) throw this.#closed();
       const stream = this.#waiting;
       if (stream !== undefined) {
         this.#waiting = undefined;

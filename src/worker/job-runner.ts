@@ -208,8 +208,7 @@ export class JobRunner {
     const end = await commandEnd(exec, sandbox, lease.stop, times.settleMs);
     const runMs = performance.now() - startedAt;
     clearTimeout(timer);
-    const closed = new SallyportError("stdin_closed", "the command is over");
-    lease.stdin.close(closed);
+    lease.stdin.close(() => new SallyportError("stdin_closed", "the command is over"));
     const [oom] = await Promise.all([
       memoryRanOut(sandbox, times.settleMs),
       outputEnd(pump, exec, lease.stop, times),

@@ -1,6 +1,6 @@
 /** What this worker holds: each lease from its accept until the hub knows its result, or takes it away. */
 import { deferred, Notifier } from "../async/index.ts";
-import { stopError, StopOrder, type StopReason } from "./stop.ts";
+import { StopOrder, type StopReason } from "./stop.ts";
 import { InputSource } from "./input-source.ts";
 import { OutputStream } from "./output-stream.ts";
 import { Spool, type SpoolOptions } from "./spool.ts";
@@ -22,7 +22,6 @@ export class Lease {
   readonly ref: LeaseRef;
   readonly spec: JobSpec;
   readonly profile: Profile;
-  readonly log: Log;
   /** monotonic `ms` */
   readonly acceptedAt = performance.now();
   readonly stop = new StopOrder();
@@ -32,20 +31,28 @@ export class Lease {
   readonly stdin: InputSource;
   /** wall clock `ms` of the command's start */
   startedAt: number | undefined;
+  readonly #workerLog: Log;
   readonly #confirmed = deferred<void>();
   readonly #ended = new AbortController();
+  #log: Log | undefined;
   #end: LeaseEnd | undefined;
 
   constructor(offer: LeaseOffer, deps: { log: Log }, options: { spool: SpoolOptions; inputsMs: number }) {
     this.ref = offer.ref;
     this.spec = offer.spec;
     this.profile = offer.profile;
-    this.log = deps.log.child({ lease: offer.ref.lease, attempt: offer.ref.attempt, epoch: offer.ref.epoch });
-    this.spool = new Spool({ log: this.log }, options.spool);
-    this.output = new OutputStream({ spool: this.spool, log: this.log }, offer.ref);
+    this.#workerLog = deps.log;
+    this.spool = new Spool(this, options.spool);
+    this.output = new OutputStream(this, offer.ref);
     const resumeMs = options.inputsMs;
     this.inputs = new InputSource({ resumeMs, total: inputBytes(offer.spec) });
     this.stdin = new InputSource({ resumeMs: Number.POSITIVE_INFINITY });
+  }
+
+  /** Names the lease in every line. Made with its first use, since most leases have nothing to tell. */
+  get log(): Log {
+    this.#log ??= this.#workerLog.child({ ...this.ref });
+    return this.#log;
   }
 
   /** How it ended, once it did */
@@ -78,11 +85,10 @@ export class Lease {
   finish(end: LeaseEnd): boolean {
     if (this.#end !== undefined) return false;
     this.#end = end;
-    this.stop.request("superseded", 0);
+    const error = this.stop.request("superseded", 0);
     this.stop[Symbol.dispose]();
-    const error = stopError("superseded");
-    this.inputs.close(error);
-    this.stdin.close(error);
+    this.inputs.close(() => error);
+    this.stdin.close(() => error);
     this.output[Symbol.dispose]();
     this.#ended.abort(error);
     return true;

@@ -67,7 +67,8 @@ export class OutputStream implements Disposable {
     const link = this.#link;
     this.#link = undefined;
     this.#deps.spool.detached = true;
-    link?.stream?.reset(new SallyportError("stream_reset", "the log goes on over another stream"));
+    if (link?.stream === undefined) return;
+    link.stream.reset(new SallyportError("stream_reset", "the log goes on over another stream"));
   }
 
   /** The hub has lost what it once confirmed, or cannot be given the rest: from `position` on nothing will be whole. */
@@ -143,10 +144,16 @@ export class OutputStream implements Disposable {
     const stream = link.channel.open({ kind: "output", ...this.#ref, from: link.base });
     stream.onGrant((granted) => this.#confirmed(link, link.base + granted));
     stream.finished.then(
-      () => this.#confirmed(link, link.at),
+      () => this.#finished(link),
       (error: unknown) => this.#broken(link, error),
     );
     return stream;
+  }
+
+  /** Nothing of the stream is left to reset. */
+  #finished(link: Link): void {
+    link.stream = undefined;
+    this.#confirmed(link, link.at);
   }
 
   #confirmed(link: Link, position: number): void {

@@ -37,7 +37,7 @@ export async function startCommand(
   const put = handed ? { ...program, source: null } : program;
   const inputs = lease.inputs.bytes(signal);
   await abortable(prepareInputs(guest.files, { spec, program: put }, inputs, text), signal);
-  lease.inputs.close(new SallyportError("stdin_closed", "the inputs are all here"));
+  lease.inputs.close(() => new SallyportError("stdin_closed", "the inputs are all here"));
   await abortable(lease.confirmed, signal);
   checkHeld();
   signal.throwIfAborted();

@@ -43,7 +43,8 @@ export class StopOrder implements Disposable {
     return this.#actions;
   }
 
-  request(reason: StopReason, graceMs: number): void {
+  /** Returns what the work that waits is told. */
+  request(reason: StopReason, graceMs: number): SallyportError {
     if (!this.#actions.includes(reason)) this.#actions.push(reason);
     const error = stopError(reason);
     const killAt = performance.now() + graceMs;
@@ -55,6 +56,7 @@ export class StopOrder implements Disposable {
     if (dropping.includes(reason)) this.#dropped.abort(error);
     if (graceMs <= 0) this.#hard.abort(error);
     this.#soft.abort(error);
+    return error;
   }
 
   exitSeen(): void {

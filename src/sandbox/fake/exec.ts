@@ -96,6 +96,6 @@ export class FakeExec implements Exec {
   #close(error?: Error): void {
     this.#output.end(error);
     this.#input.end();
-    this.#stop.abort();
+    this.#stop.abort(null);
   }
 }
