@@ -54,6 +54,25 @@ test("a submission whose connection broke is sent again under the same key", asy
   assert.equal(keys[0], keys[1]);
 });
 
+test("a submission that finds its kept connection closed is sent again over a new one, under the same key", async () => {
+  const keys: unknown[] = [];
+  const connections = new Set<unknown>();
+  await using hub = await scriptedHub((req, res) => {
+    connections.add(req.socket);
+    keys.push(req.headers["idempotency-key"]);
+    if (keys.length === 2) req.socket.destroy();
+    else json(201, view)(req, res);
+  });
+  const client = createClient({ url: hub.url, key });
+  await client.jobs.submit(request);
+  await client.jobs.submit(request);
+  const [first, broken, again] = keys;
+  assert.equal(keys.length, 3);
+  assert.equal(broken, again);
+  assert.notEqual(first, broken);
+  assert.equal(connections.size, 2, "the second submission used the first one's connection");
+});
+
 test("a submission that a hub refuses because it is about to stop is sent again: another may be behind the same name", async () => {
   const leaving = { code: "hub_draining", message: "this hub is about to stop", details: {} };
   await using hub = await scriptedHub(json(503, { error: leaving }), json(201, view));
