@@ -116,6 +116,6 @@ export interface Worker extends AsyncDisposable {
   drain(deadlineMs?: number): Promise<void>;
   /** Kills every sandbox at once; `run` resolves when they are gone. */
   abort(reason: SallyportError): void;
-  /** Calls back once, when the hub welcomed the worker and its default profiles are prepared or known to be unusable. */
+  /** Calls back once, when the default profiles are prepared or known to be unusable and the hub has heard which. */
   onReady(listener: () => void): void;
 }

@@ -1,4 +1,5 @@
 /** Renews the leases, and stops what they hold when that has not worked for too long. */
+import { Notifier } from "../async/index.ts";
 import { SallyportError } from "../errors.ts";
 import { defaultIntervals, type Intervals, type WorkerMessage } from "../protocol/index.ts";
 import type { WorkerChannel } from "../channel/index.ts";
@@ -28,6 +29,9 @@ export class Heartbeat implements Disposable {
   #intervals: Readonly<Intervals> = defaultIntervals;
   #channel: WorkerChannel | undefined;
   #seq = 0;
+  /** the last beat that was answered */
+  #acknowledged = 0;
+  readonly #answers = new Notifier();
   /** send times of beats that were not answered on this channel, by `seq` */
   #open = new Map<number, number>();
   #renewedAt = 0;
@@ -77,9 +81,18 @@ export class Heartbeat implements Disposable {
     this.#channel = undefined;
   }
 
+  /** Resolves once the hub has taken all it was sent before this call, over whichever channel; rejects with the signal's reason. */
+  async caughtUp(signal: AbortSignal): Promise<void> {
+    const before = this.#seq;
+    if (this.#channel !== undefined) this.#beat();
+    while (this.#acknowledged <= before) await this.#answers.wait(signal);
+  }
+
   acknowledged(seq: number): void {
     const sentAt = this.#open.get(seq);
     if (sentAt === undefined) return;
+    this.#acknowledged = seq;
+    this.#answers.notify();
     for (const earlier of this.#open.keys()) if (earlier <= seq) this.#open.delete(earlier);
     this.#renewed(sentAt);
   }

@@ -185,11 +185,7 @@ class DialOutWorker implements Worker {
   async #live(): Promise<void> {
     const signal = this.#leaving.signal;
     await this.#reaper.start();
-    const prepared = this.#profiles.prepareAll(signal);
-    void Promise.all([prepared, this.#uplink.after(undefined, signal)]).then(
-      () => this.#begin(),
-      () => undefined,
-    );
+    void this.#begin(signal);
     await this.#connection.run(signal);
     this.#heartbeat[Symbol.dispose]();
     this.#reaper[Symbol.dispose]();
@@ -199,9 +195,16 @@ class DialOutWorker implements Worker {
     this.#stopped.resolve();
   }
 
-  #begin(): void {
-    this.#welcomed.resolve();
-    if (this.#options.pool !== false && this.#drained === undefined) this.#pool.start();
+  /** It is ready once the hub knows what it serves, so that nobody who hears of it is refused. */
+  async #begin(signal: AbortSignal): Promise<void> {
+    try {
+      await Promise.all([this.#profiles.prepareAll(signal), this.#uplink.after(undefined, signal)]);
+      if (this.#options.pool !== false && this.#drained === undefined) this.#pool.start();
+      await this.#heartbeat.caughtUp(signal);
+      this.#welcomed.resolve();
+    } catch (error) {
+      if (!signal.aborted) throw error;
+    }
   }
 
   async #drain(): Promise<void> {

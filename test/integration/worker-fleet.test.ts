@@ -2,10 +2,51 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { SallyportError } from "../../src/errors.ts";
-import { createLog } from "../../src/log.ts";
+import { createLog, silentLog } from "../../src/log.ts";
 import { createFakeDriver, FakeEngine, type FakeFaults } from "../../src/sandbox/index.ts";
 import { createWorker } from "../../src/worker/index.ts";
+import { eventually } from "../helpers/hub.ts";
 import { run, startRig, SimulatedHub, testProfile } from "../helpers/simulated-hub.ts";
+
+/** Of a worker that gets no job */
+const bareOptions = {
+  workerId: "w",
+  bootId: "b",
+  version: "0",
+  labels: {},
+  slots: 1,
+  memoryBytes: 1,
+  cpus: 1,
+  spoolDir: "/nonexistent",
+};
+
+test("a worker is ready once the hub has answered something that came after what it serves", async () => {
+  await using hub = new SimulatedHub({}, { renews: false });
+  const profile = testProfile("fast");
+  await using worker = createWorker(
+    {
+      driver: createFakeDriver(),
+      dial: hub.dial,
+      profiles: () => new Map([[profile.name, profile]]),
+      log: silentLog(),
+    },
+    bareOptions,
+  );
+  let ready = false;
+  worker.onReady(() => (ready = true));
+  void worker.run();
+  const beats = (): number[] =>
+    hub.messages.flatMap((message) => (message.type === "heartbeat" ? [message.seq] : []));
+  await hub.until(() => beats().length > 0, "a heartbeat");
+  const told = hub.messages.findLast((message) => "profiles" in message);
+  assert.deepEqual(
+    told?.profiles.map(({ unusable }) => unusable),
+    [null],
+  );
+  assert.equal(ready, false);
+  hub.say({ type: "heartbeat.ack", seq: beats()[0] ?? 0, cancelled: [] });
+  await eventually(() => ready);
+});
 
 test("the same offer again gets the same answer and runs once", async () => {
   await using rig = await startRig();
@@ -180,18 +221,9 @@ test("a worker that was never run stops at once", async () => {
       driver: createFakeDriver(),
       dial: hub.dial,
       profiles: () => new Map(),
-      log: createLog({ level: "silent" }),
+      log: silentLog(),
     },
-    {
-      workerId: "w",
-      bootId: "b",
-      version: "0",
-      labels: {},
-      slots: 1,
-      memoryBytes: 1,
-      cpus: 1,
-      spoolDir: "/nonexistent",
-    },
+    bareOptions,
   );
   await worker[Symbol.asyncDispose]();
   assert.deepEqual([worker.state, hub.dials], ["stopped", 0]);
