@@ -67,8 +67,7 @@ export class OutputStream implements Disposable {
     const link = this.#link;
     this.#link = undefined;
     this.#deps.spool.detached = true;
-    if (link?.stream === undefined) return;
-    link.stream.reset(new SallyportError("stream_reset", "the log goes on over another stream"));
+    link?.stream?.reset(new SallyportError("stream_reset", "the log goes on over another stream"));
   }
 
   /** The hub has lost what it once confirmed, or cannot be given the rest: from `position` on nothing will be whole. */
