@@ -51,15 +51,11 @@ export class WsTransport implements Transport {
   }
 
   sendText(text: string): void {
-    if (!this.#isOpen) return;
-    this.#gather();
-    this.#ws.send(text, this.#drained);
+    this.#send(text);
   }
 
   sendBinary(bytes: Uint8Array): void {
-    if (!this.#isOpen) return;
-    this.#gather();
-    this.#ws.send(bytes, this.#drained);
+    this.#send(bytes);
   }
 
   ping(): void {
@@ -73,6 +69,12 @@ export class WsTransport implements Transport {
 
   terminate(): void {
     this.#ws.terminate();
+  }
+
+  #send(message: string | Uint8Array): void {
+    if (!this.#isOpen) return;
+    this.#gather();
+    this.#ws.send(message, this.#drained);
   }
 
   /** What one turn sends goes out in one system call. */
