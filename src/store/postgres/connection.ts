@@ -19,11 +19,13 @@ const idleInTransactionMs = 10_000;
 const lockMs = 5_000;
 
 /**
- * Plans do not hang on statistics: these tables grow and shrink faster than any are taken, and every statement has its index.
+ * Plans do not hang on statistics: these tables grow and shrink faster than any are taken, and every statement has its index. A plan made
+ * while a table is empty is kept, and would hash the table once it is not: joins go from what a call names to its index.
  * An operator's `synchronous_commit` counts, except for `off`, which would lose what was acknowledged.
  */
 const settings = `
 SELECT set_config('search_path', $1, false), set_config('enable_seqscan', 'off', false),
+       set_config('enable_hashjoin', 'off', false), set_config('enable_mergejoin', 'off', false),
        set_config('plan_cache_mode', 'force_generic_plan', false), set_config('jit', 'off', false),
        CASE current_setting('synchronous_commit')
          WHEN 'off' THEN set_config('synchronous_commit', 'on', false) END,

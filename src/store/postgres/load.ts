@@ -39,10 +39,10 @@ const lockJobsOfSessions = statement(
       UNION SELECT seq FROM open_jobs WHERE session = ANY ($2::text[])) ORDER BY seq FOR UPDATE`,
 );
 
-/** Hubs that claim from one pool pass over what another is taking. */
+/** Hubs that claim from one pool pass over what another is taking. `EXISTS` could hash all inputs there are; a row of one job's cannot. */
 const lockWaiting = statement(
   "lock_waiting",
-  `SELECT w.*, j.tenant, j.spec, EXISTS (SELECT FROM inputs WHERE inputs.job = w.seq) AS "hasInputs"
+  `SELECT w.*, j.tenant, j.spec, (SELECT part FROM inputs WHERE inputs.job = w.seq LIMIT 1) IS NOT NULL AS "hasInputs"
      FROM unnest($1::text[], $2::bigint[]) AS wanted (pool, count)
     CROSS JOIN LATERAL (
       SELECT ${jobColumns} FROM open_jobs AS o WHERE o.pool = wanted.pool AND o.state = 'queued'

@@ -73,7 +73,7 @@ const lockPools = statement("lock_pools", "LOCK TABLE pools IN SHARE ROW EXCLUSI
 
 const tidyPools = statement(
   "tidy_pools",
-  `DELETE FROM pools WHERE queued = 0 AND NOT EXISTS (SELECT FROM open_jobs WHERE open_jobs.pool = pools.pool)`,
+  "DELETE FROM pools WHERE queued = 0 AND pool NOT IN (SELECT pool FROM open_jobs)",
 );
 
 const tidyShares = statement(
