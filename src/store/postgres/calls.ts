@@ -30,6 +30,8 @@ export type Call<T> = RowCall<T> | DirectCall<T>;
 export interface Transaction {
   connection: Connection;
   clock: DatabaseClock;
+  /** What is only read may be sent before; nothing is written, and the clock is not asked, until this is fulfilled. */
+  begun: Promise<unknown>;
   news: News;
 }
 

@@ -2,7 +2,7 @@
 import type { Connection } from "./connection.ts";
 import type { OpenJob } from "./row-types.ts";
 import type { Rows } from "./rows.ts";
-import { columns, statement, type Statement } from "./statement.ts";
+import { columns, statement, type Statement, type Value } from "./statement.ts";
 
 /** Sends every statement at once. Rejects with the first that failed, once all are answered. */
 export async function flush(connection: Connection, rows: Rows): Promise<void> {
@@ -14,7 +14,7 @@ export async function flush(connection: Connection, rows: Rows): Promise<void> {
 
 interface Planned {
   what: Statement;
-  values: unknown[];
+  values: Value[];
 }
 
 function statementsFor(rows: Rows): Planned[] {
@@ -148,7 +148,7 @@ function writeNewJobs({ newJobs, newOpenJobs, changedShares }: Rows): Planned[] 
   ];
 }
 
-function openRow(job: OpenJob): unknown[] {
+function openRow(job: OpenJob): Value[] {
   const { seq, id, pool, state, priority, vft, epoch, attempts, maxAttempts, session, workerId } = job;
   const { cancelRequested, createdAt, queuedAt, queuedMs } = job;
   const first = [seq, id, pool, state, priority, vft, epoch, attempts, maxAttempts, session, workerId];
@@ -253,7 +253,7 @@ function writeLog({ log }: Rows): Planned[] {
   }));
 }
 
-function plan(what: Statement, rows: readonly (readonly unknown[])[]): Planned[] {
+function plan(what: Statement, rows: readonly (readonly Value[])[]): Planned[] {
   const [first] = rows;
   return first === undefined ? [] : [{ what, values: columns(rows, first.length) }];
 }

@@ -3,18 +3,36 @@ import type { Call, DirectCall, RowCall, Transaction } from "./calls.ts";
 import { flush } from "./flush.ts";
 import { load } from "./load.ts";
 import { gather } from "./needs.ts";
+import type { Rows } from "./rows.ts";
 import { SallyportError } from "../../errors.ts";
 
 export type Answer = { value: unknown } | { error: unknown };
 
-/** One answer per call, in their order. Throws what ends the transaction; a call that fails by itself changed nothing. */
-export async function carryOut(transaction: Transaction, calls: readonly Call<unknown>[]): Promise<Answer[]> {
+export interface CarriedOut {
+  /** one per call, in their order */
+  answers: Answer[];
+  /** Settles once the server has answered what was written last; it is all sent, so that a COMMIT may follow. */
+  written: Promise<void>;
+}
+
+/** Throws what ends the transaction; a call that fails by itself changed nothing. */
+export async function carryOut(
+  transaction: Transaction,
+  calls: readonly Call<unknown>[],
+): Promise<CarriedOut> {
   const answers = new Map<Call<unknown>, Answer>();
+  let written: Promise<void> = Promise.resolve();
   for (const run of runsOf(calls)) {
-    if (run.kind === "rows") await decideTogether(transaction, run.calls, answers);
-    else await makeInTurn(transaction, run.calls, answers);
+    await written;
+    if (run.kind === "direct") {
+      await transaction.begun;
+      await makeInTurn(transaction, run.calls, answers);
+    } else written = flush(transaction.connection, await decideTogether(transaction, run.calls, answers));
   }
-  return calls.map((call) => answers.get(call) ?? { error: new Error("a call was left out") });
+  return {
+    answers: calls.map((call) => answers.get(call) ?? { error: new Error("a call was left out") }),
+    written,
+  };
 }
 
 type Run = { kind: "rows"; calls: RowCall<unknown>[] } | { kind: "direct"; calls: DirectCall<unknown>[] };
@@ -42,7 +60,7 @@ async function decideTogether(
   transaction: Transaction,
   calls: readonly RowCall<unknown>[],
   answers: Map<Call<unknown>, Answer>,
-): Promise<void> {
+): Promise<Rows> {
   const rows = await load(transaction, gather(calls.map(({ needs }) => needs)));
   for (const call of calls) {
     try {
@@ -51,7 +69,7 @@ async function decideTogether(
       answers.set(call, { error });
     }
   }
-  await flush(transaction.connection, rows);
+  return rows;
 }
 
 /** Single statements are sent together; the server takes them in order. */

@@ -1,4 +1,7 @@
-/** Reads and locks what a group of calls decides on. Always in the same order, so that two hubs do not wait for each other. */
+/**
+ * Reads and locks what a group of calls decides on. Always in the same order, so that two hubs do not wait for each other. What does not
+ * hang on an earlier answer is sent without waiting for it.
+ */
 import type { Transaction } from "./calls.ts";
 import type { Connection } from "./connection.ts";
 import type { AllNeeds } from "./needs.ts";
@@ -113,25 +116,28 @@ const drawSeqs = statement(
 );
 
 export async function load(transaction: Transaction, needs: AllNeeds): Promise<Rows> {
-  const { connection } = transaction;
-  const { workers, holders } = await loadWorkers(transaction, needs);
-  const sessions = [...needs.sessions, ...workers.flatMap(({ session }) => session ?? [])];
+  const { connection, begun } = transaction;
+  const found = loadWorkers(transaction, needs);
+  const sessions = isNamedBySession(needs) ? needs.sessions : await sessionsOf(needs, found);
   const { newJobs } = needs;
   const records = [...needs.records, ...newJobs.map(({ id }) => id)];
   const ids = [...new Set([...needs.jobs, ...records])];
   const keyed = newJobs.filter(({ key }) => key !== null);
-  const [jobs, orphans, attempts, recorded, earlier, queued, seqs, lines] = await Promise.all([
-    loadJobs(connection, ids, sessions),
-    needs.expiredAt === null ? [] : connection.run<OpenJob>(lockOrphans),
-    loadAttempts(connection, ids, sessions),
-    ifAny(records, () => connection.run<Known>(readRecorded, [records])),
-    ifAny(keyed, () =>
-      connection.run<Known>(readEarlier, [keyed.map(({ tenant }) => tenant), keyed.map(({ key }) => key)]),
-    ),
-    ifAny(newJobs, () => connection.run<{ queued: number }>(countQueued)),
-    ifAny(newJobs, () => connection.run<{ seq: number }>(drawSeqs, [newJobs.length])),
-    loadLines(connection, needs),
-  ]);
+  const [jobs, orphans, attempts, recorded, earlier, queued, seqs, lines, { workers, holders }] =
+    await Promise.all([
+      loadJobs(connection, ids, sessions),
+      needs.expiredAt === null ? [] : connection.run<OpenJob>(lockOrphans),
+      loadAttempts(connection, ids, sessions),
+      ifAny(records, () => connection.run<Known>(readRecorded, [records])),
+      ifAny(keyed, () =>
+        connection.run<Known>(readEarlier, [keyed.map(({ tenant }) => tenant), keyed.map(({ key }) => key)]),
+      ),
+      ifAny(newJobs, () => connection.run<{ queued: number }>(countQueued)),
+      ifAny(newJobs, () => connection.run<{ seq: number }>(drawSeqs, [newJobs.length])),
+      loadLines(connection, needs),
+      found,
+      begun,
+    ]);
   return new Rows(transaction, {
     jobs: [...orphans, ...jobs],
     orphans: orphans.map(({ id }) => id),
@@ -152,16 +158,26 @@ interface Workers {
   holders: WorkerRow[];
 }
 
+/** Whether the sessions that jobs are wanted of are known before any worker is read. */
+function isNamedBySession({ workers, expiredAt }: AllNeeds): boolean {
+  return workers.length === 0 && expiredAt === null;
+}
+
+async function sessionsOf({ sessions }: AllNeeds, found: Promise<Workers>): Promise<string[]> {
+  const { workers } = await found;
+  return [...sessions, ...workers.flatMap(({ session }) => session ?? [])];
+}
+
 /** Locked, so that no session is handed over meanwhile. */
-async function loadWorkers({ connection, clock }: Transaction, needs: AllNeeds): Promise<Workers> {
+async function loadWorkers({ connection, clock, begun }: Transaction, needs: AllNeeds): Promise<Workers> {
   const { sessions, workers, expiredAt, claims } = needs;
   const claiming = claims.map(({ sessionId }) => sessionId);
   const all = [...sessions, ...claiming];
-  const found = await ifAny([...all, ...workers], () =>
-    connection.run<WorkerRow>(lockWorkers, [all, workers]),
-  );
-  const expired =
-    expiredAt === null ? [] : await connection.run<WorkerRow>(lockExpired, [clock.toDatabase(expiredAt)]);
+  if (expiredAt !== null) await begun;
+  const [found, expired] = await Promise.all([
+    ifAny([...all, ...workers], () => connection.run<WorkerRow>(lockWorkers, [all, workers])),
+    expiredAt === null ? [] : connection.run<WorkerRow>(lockExpired, [clock.toDatabase(expiredAt)]),
+  ]);
   const known = new Set(found.map(({ workerId }) => workerId));
   const wanted = new Set([...sessions, ...workers]);
   // A lease that is over may be that of a holder, too.

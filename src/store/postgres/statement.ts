@@ -8,7 +8,10 @@ export function statement(name: string, text: string): Statement {
   return { name, text };
 }
 
+/** What can always be sent: no statement of a group fails before it reaches the server, which would not know to roll the others back. */
+export type Value = string | number | boolean | null | Uint8Array | readonly Value[];
+
 /** Rows as one array per column, which is how a statement takes any number of them with the same text. */
-export function columns(rows: readonly (readonly unknown[])[], width: number): unknown[][] {
-  return Array.from({ length: width }, (_, column) => rows.map((row) => row[column]));
+export function columns(rows: readonly (readonly Value[])[], width: number): Value[][] {
+  return Array.from({ length: width }, (_, column) => rows.map((row) => row[column] ?? null));
 }

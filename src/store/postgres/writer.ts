@@ -166,26 +166,32 @@ export class Writer implements AsyncDisposable {
     }
   }
 
+  /** Nothing waits for an answer it does not hang on: a group takes two round trips, one for what it reads and one for what it writes. */
   async #transact(connection: Connection, group: readonly Pending[], attempt: Attempt): Promise<Answer[]> {
     const { clock } = this.#deps;
     const news: News = { jobs: new Set(), queued: false, cancels: [] };
-    const transaction: Transaction = { connection, clock, news };
+    const begun = this.#begin(connection);
+    const transaction: Transaction = { connection, clock, news, begun };
+    const calls = group.map(({ call }) => call);
+    const [marked, { answers, written }] = await Promise.all([begun, carryOut(transaction, calls)]);
+    attempt.marked = marked;
+    attempt.answers = answers;
+    // after a statement that failed it rolls back
+    const committed = connection.script("COMMIT");
+    const [, command] = await Promise.all([written, committed]);
+    if (command !== "COMMIT") throw new Error("the database rolled back");
+    this.#deps.onNews(news);
+    return answers;
+  }
+
+  async #begin(connection: Connection): Promise<Marked> {
     const sentAt = steadyNow();
     const [, marked] = await Promise.all([
       connection.script("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"),
       this.#marks.leave(connection),
     ]);
-    clock.observe(marked.now, sentAt);
-    const answers = await carryOut(
-      transaction,
-      group.map(({ call }) => call),
-    );
-    attempt.marked = marked;
-    attempt.answers = answers;
-    const command = await connection.script("COMMIT");
-    if (command !== "COMMIT") throw new Error("the database rolled back");
-    this.#deps.onNews(news);
-    return answers;
+    this.#deps.clock.observe(marked.now, sentAt);
+    return marked;
   }
 
   /** What became of a transaction whose COMMIT was not answered. After a failover that lost it, it never was. */

@@ -2,7 +2,7 @@ import type { JobResult, JobSpec, JobState } from "../../../protocol/index.ts";
 import type { AttemptRecord, JobFilter, JobPage, JobRecord } from "../../contract.ts";
 import { cursorOf, pageLimit, toPage } from "../../submission.ts";
 import type { Connection } from "../connection.ts";
-import { statement } from "../statement.ts";
+import { statement, type Value } from "../statement.ts";
 
 interface Row {
   seq: number;
@@ -37,8 +37,8 @@ export async function get(connection: Connection, id: string): Promise<JobRecord
 /** Newest first. One state at a time comes out of an index in order, however many jobs there are. */
 export async function list(connection: Connection, filter: JobFilter): Promise<JobPage> {
   const { states } = filter;
-  const values: unknown[] = [];
-  const bind = (value: unknown): string => `$${values.push(value)}`;
+  const values: Value[] = [];
+  const bind = (value: Value): string => `$${values.push(value)}`;
   const limit = bind(pageLimit(filter.limit) + 1);
   const conditions = conditionsOf(filter).map(([text, value]) => `${text} ${bind(value)}`);
   const pages = (states === undefined ? [null] : stored(states)).map((state) =>
@@ -54,13 +54,15 @@ export async function list(connection: Connection, filter: JobFilter): Promise<J
   return toPage(rows, filter.limit, toRecord);
 }
 
-function conditionsOf(filter: JobFilter): [string, unknown][] {
-  const all: [string, unknown][] = [
+function conditionsOf(filter: JobFilter): [string, Value][] {
+  const all: [string, Value | undefined][] = [
     ["j.tenant =", filter.tenant],
     ["j.profile =", filter.profile],
     ["j.seq <", cursorOf(filter)],
   ];
-  return all.filter(([, value]) => value !== undefined && value !== null);
+  return all.flatMap(([text, value]): [string, Value][] =>
+    value === undefined || value === null ? [] : [[text, value]],
+  );
 }
 
 const openStates: ReadonlySet<string> = new Set(["queued", "offered", "leased", "running"]);
@@ -72,7 +74,7 @@ function stored(states: readonly JobState[]): string[] {
 interface PageParts {
   conditions: readonly string[];
   limit: string;
-  bind: (value: unknown) => string;
+  bind: (value: Value) => string;
 }
 
 function pageOf(state: string | null, { conditions, limit, bind }: PageParts): string {
