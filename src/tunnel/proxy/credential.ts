@@ -1,5 +1,5 @@
 /** Stamps a route's secret on its requests: one credential reaches the upstream, and none comes back. */
-import type { Readable } from "node:stream";
+import { pipeline } from "node:stream";
 import { SallyportError } from "../../errors.ts";
 import {
   headerOf,
@@ -91,18 +91,11 @@ function redacted(response: HttpResponse, blotter: Blotter): HttpResponse {
     });
   }
   const headers = response.headers.map(([name, value]) => [name, blotter.text(value)] as const);
-  return { ...response, headers, body: through(response.body, new Redaction(blotter)) };
+  return { ...response, headers, body: pipeline(response.body, new Redaction(blotter), toldToReader) };
 }
 
-/** Either end takes the other with it. */
-function through(body: Readable, redaction: Redaction): Readable {
-  body.once("error", (error) => redaction.destroy(error));
-  body.once("close", () => {
-    if (!body.readableEnded) redaction.destroy();
-  });
-  redaction.once("close", () => body.destroy());
-  return body.pipe(redaction);
-}
+/** A reply that breaks off is destroyed with its error, which whoever reads it sees. */
+const toldToReader = (): void => undefined;
 
 function noSecret({ from }: RouteCredential): SallyportError {
   const place = "file" in from ? `file ${from.file}` : `environment variable ${from.env}`;

@@ -1,0 +1,52 @@
+import assert from "node:assert/strict";
+import { once } from "node:events";
+import { PassThrough } from "node:stream";
+import { buffer } from "node:stream/consumers";
+import { test } from "node:test";
+import { withDeadline } from "../../../../src/async/index.ts";
+import type { HttpRequest } from "../../../../src/exchange/index.ts";
+import { throughCredential } from "../../../../src/tunnel/proxy/credential.ts";
+
+const credential = { header: "authorization", prefix: "Bearer ", from: { env: "TOKEN" } } as const;
+const request = { method: "GET", target: "/", host: "docs", headers: [] } as unknown as HttpRequest;
+
+/** The body of a reply that came through a route with a credential; `from` is the upstream's. */
+async function reply(from: PassThrough): Promise<NodeJS.ReadableStream> {
+  const forward = throughCredential(
+    credential,
+    () => Promise.resolve("s3cret-token"),
+    () => Promise.resolve({ status: 200, headers: [], body: from }),
+  );
+  return (await forward(request, new AbortController().signal)).body;
+}
+
+test("a reply that breaks off, before it is read or while it is, breaks off for its reader too", async () => {
+  for (const breakOff of ["before", "while", "after"] as const) {
+    const upstream = new PassThrough();
+    upstream.on("error", () => undefined);
+    upstream.write("half");
+    const reset = (): void => void upstream.destroy(new Error("reset"));
+    if (breakOff === "before") {
+      reset();
+      await once(upstream, "close").catch(() => undefined);
+    }
+    const body = await reply(upstream);
+    if (breakOff === "while") reset();
+    const read = buffer(body);
+    if (breakOff === "after") setImmediate(reset);
+    await assert.rejects(withDeadline(read, 2_000, breakOff), /reset|premature/i, breakOff);
+  }
+});
+
+test("a reader that leaves takes the upstream's reply with it", async () => {
+  const upstream = new PassThrough();
+  const body = await reply(upstream);
+  (body as PassThrough).destroy();
+  await withDeadline(new Promise((resolve) => upstream.once("close", resolve)), 2_000, "the end of the reply");
+});
+
+test("a whole reply comes through without the secret (control)", async () => {
+  const upstream = new PassThrough();
+  upstream.end("you sent s3cret-token");
+  assert.equal((await buffer(await reply(upstream))).toString(), "you sent ************");
+});
