@@ -43,12 +43,12 @@ await command(async (signal) => {
 });
 
 /**
- * How a suite is run: what needs no engine in as many processes as there are processors, since starting one for each file takes
- * longer than its tests.
+ * How a suite is run: what needs no engine in two processes for each processor, one of which works while the other waits. Starting one
+ * for each file takes longer than its tests.
  */
 function runsOf(suite) {
   if (needsEngine(suite)) return [{ options: [], files: suite.files }];
-  const count = Math.min(availableParallelism(), suite.files.length);
+  const count = Math.min(2 * availableParallelism(), suite.files.length);
   return Array.from({ length: count }, (_, part) => ({
     options: ["--test-isolation=none"],
     files: suite.files.filter((_file, at) => at % count === part),

@@ -1,7 +1,7 @@
 /** What every script that starts with set-up shares: Ctrl-C, exit codes, and how a failure is told. */
 import { spawn } from "node:child_process";
-import { delimiter } from "node:path";
-import { constants } from "node:os";
+import { delimiter, join } from "node:path";
+import { constants, homedir } from "node:os";
 import { SetupFailure } from "./failure.mjs";
 import { binDir, nodeBinary, root } from "./paths.mjs";
 
@@ -40,6 +40,9 @@ function tell(error) {
   if (error.fix) console.error(`  → ${error.fix}`);
 }
 
+/** the same that the command's first line names: every process of a run loads the same sources */
+const compileCache = join(homedir(), ".cache/sallyport");
+
 /**
  * Runs Node 24 with `args` on this terminal; resolves with its exit code. A stop is passed on and then waited for.
  * @param {string[]} args
@@ -51,7 +54,7 @@ export async function runNode(args, { signal, env }) {
   const child = spawn(nodeBinary, args, {
     cwd: root,
     stdio: "inherit",
-    env: { ...process.env, ...env, PATH: path },
+    env: { NODE_COMPILE_CACHE: compileCache, ...process.env, ...env, PATH: path },
   });
   // A terminal gives Ctrl-C to the child too; a second one would turn its drain into an abort.
   const onAbort = () => {
