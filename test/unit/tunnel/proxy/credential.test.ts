@@ -42,7 +42,11 @@ test("a reader that leaves takes the upstream's reply with it", async () => {
   const upstream = new PassThrough();
   const body = await reply(upstream);
   (body as PassThrough).destroy();
-  await withDeadline(new Promise((resolve) => upstream.once("close", resolve)), 2_000, "the end of the reply");
+  await withDeadline(
+    new Promise((resolve) => upstream.once("close", resolve)),
+    2_000,
+    "the end of the reply",
+  );
 });
 
 test("a whole reply comes through without the secret (control)", async () => {
