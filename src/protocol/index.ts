@@ -52,6 +52,7 @@ export {
   type WorkerMessage,
   type WorkerStream,
 } from "./messages.ts";
+export { orderLives, turnOf } from "./turn.ts";
 export {
   offeredRouteSchema,
   type OfferedRoute,

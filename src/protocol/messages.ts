@@ -73,7 +73,7 @@ export const workerMessageSchema = z.discriminatedUnion("type", [
     workerId: id,
     /** differs for every life of the worker process */
     bootId: id,
-    /** number of this hello in that life, from 1: one that arrives behind a later one is refused */
+    /** as `turnOf` makes it; of builds before that, the number of this hello in that life: one that arrives behind a later one is refused */
     turn: z.int().positive().optional(),
     version: z.string().max(64),
     labels: z.record(z.string().max(64), z.string().max(64)),

@@ -29,7 +29,7 @@ export async function assembleWorker(
   { log, host }: { log: Log; host: Pick<RoleHost, "version" | "watchHangups"> },
 ): Promise<AssembledWorker> {
   await using stack = new AsyncDisposableStack();
-  const { workerId, bootId } = await readWorkerIdentity(parts.stateDir);
+  const { workerId, bootId, life } = await readWorkerIdentity(parts.stateDir);
   const profiles = await readProfiles(parts.profilesDir, log);
   const driver = stack.use(openDriver(parts, { worker: workerId, boot: bootId }, log));
   await checkProfiles(driver, profiles);
@@ -47,6 +47,7 @@ export async function assembleWorker(
     {
       workerId,
       bootId,
+      life,
       version: host.version,
       labels,
       slots,

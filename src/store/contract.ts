@@ -193,7 +193,8 @@ export interface LeaseStore {
    * Opens the session of a worker process, under an id never used before. Leases of the session with the same worker and boot go on
    * in it (an offer among `held` counts as accepted); those of an earlier boot are settled at once. `finished` means that the end of
    * this very attempt is recorded; whatever else does not go on is `kill`. Throws `lease_superseded` for a `turn` that is not above the
-   * boot's last: a hello that was long on its way knows nothing of what the worker was given since. 0 is taken at any time.
+   * worker's last: a hello that was long on its way, of this boot or of one that is over, knows nothing of what the worker was given since.
+   * 0 is taken at any time.
    */
   openSession(worker: {
     workerId: string;

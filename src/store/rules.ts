@@ -2,6 +2,7 @@
 import { SallyportError } from "../errors.ts";
 import {
   countOutput,
+  orderLives,
   terminalState,
   type AttemptOutcome,
   type EndReason,
@@ -148,12 +149,13 @@ export function poolOf(spec: JobSpec): { pool: string; labels: string } {
   return { pool: sorted.length === 0 ? spec.profile : `${spec.profile} ${labels}`, labels };
 }
 
-/** Throws `lease_superseded` when the worker's boot has opened a session with this turn or a later one. */
+/** Throws `lease_superseded` when the worker has opened a session with this turn or a later one, as far as the two can be compared. */
 export function checkTurn(
   before: { bootId: string; turn: number },
   { bootId, turn }: { bootId: string; turn: number },
 ): void {
-  if (turn === 0 || bootId !== before.bootId || turn > before.turn) return;
+  const comparable = bootId === before.bootId || orderLives(turn, before.turn);
+  if (turn === 0 || !comparable || turn > before.turn) return;
   throw new SallyportError("lease_superseded", `hello: turn ${turn} came behind turn ${before.turn}`);
 }
 

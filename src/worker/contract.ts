@@ -24,6 +24,8 @@ export interface WorkerOptions {
   workerId: string;
   /** Differs for every life of the process */
   bootId: string;
+  /** Above that of every earlier life, see `readWorkerIdentity`; 0, the default, tells a late hello of an earlier one from none */
+  life?: number;
   version: string;
   labels: Readonly<Record<string, string>>;
   /** Sandboxes at once */

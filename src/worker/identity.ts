@@ -8,6 +8,8 @@ export interface WorkerIdentity {
   workerId: string;
   /** Fresh at every call */
   bootId: string;
+  /** Above that of every earlier call */
+  life: number;
 }
 
 const pattern = /^[A-Za-z0-9-]{1,64}$/;
@@ -27,10 +29,19 @@ export async function readWorkerIdentity(dir: string): Promise<WorkerIdentity> {
         details: { fix: "remove the file to be given a new id" },
       });
     }
-    return { workerId, bootId: randomUUID() };
+    return { workerId, bootId: randomUUID(), life: await nextLife(join(dir, "worker-life")) };
   } catch (error) {
     throw SallyportError.from(error, "store_unavailable");
   }
+}
+
+/** The time in `s`, or one more than the last: a clock that was set back orders lives as well as a file that was lost. */
+async function nextLife(path: string): Promise<number> {
+  const last = Number(await readFile(path, "utf8").catch(() => "0"));
+  const now = Math.floor(Date.now() / 1_000);
+  const life = Number.isSafeInteger(last) && last >= now ? last + 1 : now;
+  await writeFile(path, `${life}\n`, { mode: 0o600 });
+  return life;
 }
 
 function unlessThere(error: NodeJS.ErrnoException): void {

@@ -1,5 +1,5 @@
 /** What a worker says of itself to a hub. */
-import { protocolVersions } from "../protocol/index.ts";
+import { protocolVersions, turnOf } from "../protocol/index.ts";
 import type { Greetings, TunnelEnd, Uplink } from "../uplink/index.ts";
 import type { WorkerOptions } from "./contract.ts";
 import type { LeaseTable } from "./leases.ts";
@@ -19,7 +19,7 @@ export interface IntroductionDeps {
 export class Introduction {
   readonly #deps: IntroductionDeps;
   readonly #options: WorkerOptions;
-  #turn = 0;
+  #hellos = 0;
 
   constructor(deps: IntroductionDeps, options: WorkerOptions) {
     this.#deps = deps;
@@ -27,14 +27,14 @@ export class Introduction {
   }
 
   hello(): Hello {
-    const { workerId, bootId, version, labels, slots, memoryBytes, cpus } = this.#options;
-    this.#turn += 1;
+    const { workerId, bootId, life = 0, version, labels, slots, memoryBytes, cpus } = this.#options;
+    this.#hellos += 1;
     return {
       type: "hello",
       protocol: { ...protocolVersions },
       workerId,
       bootId,
-      turn: this.#turn,
+      turn: turnOf(life, this.#hellos),
       version,
       labels: { ...labels },
       capacity: { slots, memory: memoryBytes, cpus },

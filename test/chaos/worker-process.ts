@@ -39,7 +39,7 @@ const profile = parseProfile(
 );
 followWallClock();
 const log = createLog({ level: settings.logLevel });
-const { workerId, bootId } = await readWorkerIdentity(settings.stateDir);
+const { workerId, bootId, life } = await readWorkerIdentity(settings.stateDir);
 using ledger = new Ledger(settings.ledger);
 const grants = new Map<string, { attempt: number; epoch: number }>();
 let dials = 0;
@@ -85,6 +85,7 @@ const worker = createWorker(
   {
     workerId,
     bootId,
+    life,
     version: "0",
     labels: {},
     slots: settings.slots,

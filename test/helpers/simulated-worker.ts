@@ -14,6 +14,7 @@ import {
   eventRecord,
   leasesHash,
   sameLease,
+  turnOf,
   type AttemptOutcome,
   type HubMessage,
   type HubStream,
@@ -32,6 +33,7 @@ export interface SimulatedWorkerOptions {
   token: string;
   workerId?: string;
   bootId?: string;
+  life?: number;
   slots?: number;
   memory?: number;
   labels?: Record<string, string>;
@@ -168,7 +170,7 @@ export class SimulatedWorker implements AsyncDisposable {
       protocol,
       workerId: this.workerId,
       bootId: this.bootId,
-      turn: this.#turn,
+      turn: turnOf(this.options.life ?? 0, this.#turn),
       version: "0.0.0-test",
       labels,
       capacity: { slots, memory, cpus: 2 },

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { deferred } from "../../src/async/index.ts";
 import { isError } from "../../src/errors.ts";
-import type { Intervals } from "../../src/protocol/index.ts";
+import { turnOf, type Intervals } from "../../src/protocol/index.ts";
 import { eventually, TestHub, type JobReply } from "../helpers/hub.ts";
 import {
   profileOffer,
@@ -88,6 +88,21 @@ test("a hello that was long on its way takes nothing from a worker that has gone
   job.started();
   await using late = await workerOf(hub, { workerId: "late" });
   await assert.rejects(late.connect(hub.url, early), { code: "lease_superseded" });
+  await job.exit();
+  const ended = await hub.wait(id);
+  assert.deepEqual([ended.state, ended.attempts.length], ["succeeded", 1]);
+});
+
+test("a hello of a life that is over takes nothing from the life after it", async () => {
+  await using hub = await TestHub.start();
+  const jobs = held();
+  await using worker = await workerOf(hub, { run: jobs.run, life: 8 });
+  const { id } = await hub.submit({ retry: { maxAttempts: 3 } });
+  const job = await jobs.next();
+  job.started();
+  await using late = await workerOf(hub, { workerId: "late" });
+  const hello = { ...worker.hello(), bootId: "the one before", turn: turnOf(7, 3), leases: [] };
+  await assert.rejects(late.connect(hub.url, hello), { code: "lease_superseded" });
   await job.exit();
   const ended = await hub.wait(id);
   assert.deepEqual([ended.state, ended.attempts.length], ["succeeded", 1]);

@@ -32,7 +32,7 @@ await using store = await openSqliteStore({ log }, { dir: stateDir });
 await using hub = await createHub({ store: watchedStore(store), log, keys }, { host: "127.0.0.1", port: 0 });
 
 const settings = devSettings({ state: stateDir }, readEnvironment(), process.cwd());
-const { workerId, bootId } = await readWorkerIdentity(stateDir);
+const { workerId, bootId, life } = await readWorkerIdentity(stateDir);
 const profiles = await readProfiles(settings.profilesDir, log);
 await using driver = openDriver(settings, { worker: workerId, boot: bootId }, log);
 const { slots, memoryBytes, cpus } = settings;
@@ -46,6 +46,7 @@ await using worker = createWorker(
   {
     workerId,
     bootId,
+    life,
     version: "0",
     labels: {},
     slots,

@@ -1,7 +1,7 @@
 /** Workers that come back, forget, leave or vanish. */
 import assert from "node:assert/strict";
 import { describe } from "node:test";
-import { jobResultSchema, type HeldLease } from "../../../src/protocol/index.ts";
+import { jobResultSchema, turnOf, type HeldLease } from "../../../src/protocol/index.ts";
 import type { Claim } from "../../../src/store/index.ts";
 import { attemptOutcome, claimOne, leaseOne, logPart, newJob, openSession } from "../../helpers/store.ts";
 import { type Laws } from "./laws.ts";
@@ -190,6 +190,19 @@ export function sessionsLaws({ engine, promise, acrossLives }: Laws): void {
         ["continue"],
       );
       await openSession(store, { turn: 1, bootId: "b2" });
+    });
+
+    promise("a hello of an earlier life takes nothing from a later one", async (store) => {
+      const { id } = await openSession(store, { turn: turnOf(8, 1), bootId: "b8" });
+      const claim = await leaseOne(store, id, newJob("j1", { spec: { maxAttempts: 3 } }));
+      for (const turn of [turnOf(7, 1), turnOf(7, 999), turnOf(8, 1)]) {
+        await assert.rejects(openSession(store, { turn, bootId: "b7" }), { code: "lease_superseded" });
+      }
+      assert.deepEqual((await store.leases.renew(id, 200_000))?.refs, [claim.lease], "its lease goes on");
+      await openSession(store, { turn: turnOf(9, 1), bootId: "b9" });
+      assert.equal((await store.jobs.get("j1"))?.attempts[0]?.reason, "worker_lost", "a later life ends it");
+      await openSession(store, { turn: 1, bootId: "of a build that counts from 1" });
+      await openSession(store, { turn: turnOf(10, 1), bootId: "b10" });
     });
 
     promise("a worker that leaves with something in hand loses it", async (store) => {
