@@ -1,5 +1,6 @@
 import { createHub, openKeyRing, type Hub, type HubOptions } from "../hub/index.ts";
 import type { Log } from "../log.ts";
+import { defaultIntervals } from "../protocol/index.ts";
 import { openPostgresStore, openSqliteStore } from "../store/index.ts";
 
 export interface AssembledHub extends AsyncDisposable {
@@ -21,9 +22,10 @@ export async function assembleHub(state: HubState, options: HubOptions, log: Log
   const { stateDir, database } = state;
   await using stack = new AsyncDisposableStack();
   const keys = await openKeyRing({ log }, { dir: stateDir });
+  const { leaseMs = defaultIntervals.leaseMs } = options.intervals ?? {};
   const store = stack.use(
     await (database === null
-      ? openSqliteStore({ log }, { dir: stateDir })
+      ? openSqliteStore({ log }, { dir: stateDir, leaseMs })
       : openPostgresStore({ log }, { url: database })),
   );
   const hub = stack.use(await createHub({ store, log, keys }, options));

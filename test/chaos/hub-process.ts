@@ -1,7 +1,7 @@
 /** A hub of its own process with short intervals: `node hub-process.ts '{"dir":…,"port":0,…}'`. Prints a ready line; SIGTERM drains it. */
 import { createHub, openKeyRing } from "../../src/hub/index.ts";
 import { createLog } from "../../src/log.ts";
-import type { Intervals } from "../../src/protocol/index.ts";
+import { defaultIntervals, type Intervals } from "../../src/protocol/index.ts";
 import { openPostgresStore, openSqliteStore } from "../../src/store/index.ts";
 import { followWallClock } from "./clock.ts";
 
@@ -20,7 +20,7 @@ followWallClock();
 const log = createLog({ level: logLevel });
 const keys = await openKeyRing({ log }, { dir });
 await using store = await (database === null
-  ? openSqliteStore({ log }, { dir })
+  ? openSqliteStore({ log }, { dir, leaseMs: intervals.leaseMs ?? defaultIntervals.leaseMs })
   : openPostgresStore({ log }, { url: database }));
 await using hub = await createHub({ store, log, keys }, { host: "127.0.0.1", port, intervals });
 const told = Promise.withResolvers<void>();

@@ -16,6 +16,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { test } from "node:test";
+import { steadyNow } from "../../src/async/index.ts";
 import { isError } from "../../src/errors.ts";
 import { silentLog } from "../../src/log.ts";
 import { openSqliteStore, type JobRecord, type Store } from "../../src/store/index.ts";
@@ -115,6 +116,20 @@ test("a file of a later build is refused, with both versions, and left as it is"
     assert.deepEqual([error.details["schema"], error.details["known"]], [99, 2]);
     return true;
   });
+});
+
+test("however the clock was set while the store was closed, a session goes on for one lease from its opening", async () => {
+  for (const leaseUntil of [1, steadyNow() + 86_400_000]) {
+    await using home = newHome();
+    const before = await home.open();
+    const { id } = await openSession(before, { leaseUntil });
+    const { lease } = await leaseOne(before, id, newJob("j1"));
+    const openedAt = steadyNow();
+    const store = await home.open({ leaseMs: 5_000 });
+    assert.deepEqual(await store.leases.expire(openedAt + 4_999), []);
+    assert.equal((await store.jobs.get(lease.lease))?.state, "leased");
+    assert.deepEqual(await store.leases.expire(steadyNow() + 5_000), [{ jobId: "j1", requeued: false }]);
+  }
 });
 
 test("a folder that cannot be one is named", async () => {

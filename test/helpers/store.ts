@@ -18,6 +18,7 @@ import type { SqliteStore } from "../../src/store/sqlite/sqlite-store.ts";
 export interface OpenOptions {
   queueCap?: number;
   maxBytes?: number;
+  leaseMs?: number;
 }
 
 /** Where one store's rows live on between openings. */

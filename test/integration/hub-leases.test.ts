@@ -108,31 +108,6 @@ test("a hello of a life that is over takes nothing from the life after it", asyn
   assert.deepEqual([ended.state, ended.attempts.length], ["succeeded", 1]);
 });
 
-test("a wall clock that is set, of a hub or of a worker, ends no lease and no job before its time", async (t) => {
-  await using hub = await TestHub.start({ intervals: { leaseMs: 1_000, selfStopMs: 900, heartbeatMs: 300 } });
-  const jobs = held();
-  const dayMs = 86_400_000;
-  await using worker = await workerOf(hub, { run: jobs.run });
-  const { id } = await hub.submit({ timeout: "1m" });
-  const job = await jobs.next();
-  job.started(Date.now() - dayMs);
-  await eventually(async () => (await hub.wait(id, "1ms")).state === "running");
-  worker.vanish();
-  await worker.connect();
-  const { now } = Date;
-  t.mock.method(Date, "now", () => now() + dayMs);
-  const looked = await looks(hub);
-  await eventually(async () => (await looks(hub)) >= looked + 2);
-  t.mock.restoreAll();
-  assert.deepEqual([(await hub.wait(id, "1ms")).state, worker.of("lease.cancel")], ["running", []]);
-});
-
-/** How often the hub looked at what time has ended */
-async function looks(hub: TestHub): Promise<number> {
-  const { text } = await hub.call("/metrics");
-  return Number(/dispatch_wakes_total\{reason="timer"\} (\d+)/.exec(text)?.[1] ?? 0);
-}
-
 test("a job cancelled while it is on offer is not told as over before its worker answered; who takes it is told to stop", async () => {
   await using hub = await TestHub.start({ intervals: { offerMs: 60_000 } });
   await using worker = await workerOf(hub, { offers: "silent" });

@@ -1,5 +1,6 @@
 import { chmodSync, existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { steadyNow } from "../../async/index.ts";
 import { SallyportError } from "../../errors.ts";
 import type { Log } from "../../log.ts";
 import { lockFolder } from "./lock.ts";
@@ -16,6 +17,11 @@ export interface SqliteStoreOptions {
   queueCap?: number;
   /** largest size of the database file in bytes, above which it is `store_full`; the disk's by default */
   maxBytes?: number;
+  /**
+   * How long from now on sessions go on that are found open, `ms`: nobody else could renew them meanwhile, and the clock their ends were
+   * written by may have been set. As they are written without it.
+   */
+  leaseMs?: number;
 }
 
 /**
@@ -23,14 +29,15 @@ export interface SqliteStoreOptions {
  * folder that cannot be used or a file of a later build.
  */
 export async function openSqliteStore(deps: { log: Log }, options: SqliteStoreOptions): Promise<SqliteStore> {
-  const { dir, queueCap = 100_000, maxBytes = Number.MAX_SAFE_INTEGER } = options;
+  const { dir, queueCap = 100_000, maxBytes = Number.MAX_SAFE_INTEGER, leaseMs } = options;
+  const leaseUntil = leaseMs === undefined ? null : steadyNow() + leaseMs;
   const path = join(dir, "store.db");
   await using held = new AsyncDisposableStack();
   const lock = held.adopt(prepare(dir, path), (lock) => lock[Symbol.dispose]());
   const writer = held.use(
     await Thread.start<Writes>(deps, {
       entry: new URL("./writer.ts", import.meta.url),
-      data: { path, maxBytes } satisfies WriterData,
+      data: { path, maxBytes, leaseUntil } satisfies WriterData,
     }),
   );
   const reader = await Thread.start<Reads>(deps, {
