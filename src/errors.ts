@@ -59,6 +59,7 @@ export const errorCodes = {
   hub_unreachable: rule("unavailable", true),
   hub_draining: rule("unavailable", true),
   profile_unusable: rule("unavailable", true),
+  profile_preparing: rule("unavailable", true),
   store_unavailable: rule("unavailable", true),
   store_full: rule("unavailable", true, 507),
   store_corrupt: rule("internal"),

@@ -25,7 +25,7 @@ const telling: ReadonlySet<ErrorCode> = new Set([
   "runtime_unavailable",
 ]);
 
-const preparing = new SallyportError("profile_unusable", "the profile is still being prepared");
+const preparing = new SallyportError("profile_preparing", "the profile is still being prepared");
 
 export class Profiles {
   readonly #deps: ProfilesDeps;

@@ -68,6 +68,18 @@ test("each hub tells the same of every worker, wherever it is connected", async 
   );
 });
 
+test("a profile that only a worker at the other hub can serve is taken at either", async () => {
+  await using hubs = await startPair();
+  const { a, b } = hubs;
+  const unusable = { code: "image_unavailable", message: "no such image" };
+  await using _can = await workerAt(b, { workerId: "can", profiles: [profileOffer("shell")] });
+  await using _cannot = await workerAt(a, { profiles: [profileOffer("shell", { unusable })] });
+  for (const hub of [a, b]) {
+    const ended = await hub.wait((await hub.submit()).id);
+    assert.deepEqual([ended.state, ended.attempts[0]?.workerId], ["succeeded", "can"]);
+  }
+});
+
 test("a worker that left is offline at both hubs while its lease still runs", async () => {
   await using hubs = await startPair();
   const { a, b } = hubs;

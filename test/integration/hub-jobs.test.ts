@@ -83,6 +83,22 @@ const wrong: [name: string, body: unknown, code: string, field: string][] = [
   ["an MCP host without a route", { ...shell, mcp: [{ host: "docs" }] }, "route_unknown", "mcp[0].host"],
 ];
 
+test("a job for a profile that is only being prepared waits until it is, and is refused once it cannot be", async () => {
+  await using hub = await TestHub.start();
+  const being = (code: string): ReturnType<typeof profileOffer> =>
+    profileOffer("slow", { unusable: { code, message: "told by the worker" } });
+  await using worker = await workerOf(hub, { profiles: [being("profile_preparing")] });
+  const { id } = await hub.submit({ profile: "slow" });
+  assert.equal((await hub.wait(id, "50ms")).state, "queued");
+  worker.send({ type: "profiles", profiles: [profileOffer("slow")] });
+  assert.equal((await hub.wait(id)).state, "succeeded");
+  worker.send({ type: "profiles", profiles: [being("image_unavailable")] });
+  await eventually(async () => {
+    const reply = await hub.call("/v1/jobs", { method: "POST", json: { ...shell, profile: "slow" } });
+    return reply.json.error?.code === "profile_unusable";
+  });
+});
+
 test("a wrong request is refused with the field and the reason, and nothing is kept", async (t) => {
   await using hub = await TestHub.start();
   const unusable = { code: "image_unavailable", message: "no such image: sallyport/broken" };

@@ -42,6 +42,9 @@ async function eventsOf(hub: TestHub, id: string, lastEventId?: string): Promise
   return response.status === 204 ? [] : await Array.fromAsync(sseEvents(response));
 }
 
+/** Its epoch hangs on whether the job was handed over with the commit that took it. */
+const firstAttempt = /^1\.[12]:0$/;
+
 const printed = (events: SeenEvent[], stream: string): Buffer =>
   Buffer.concat(events.filter((entry) => entry.event === stream).map(bytesOf));
 
@@ -74,8 +77,8 @@ test("events come in order, byte-exact, and what a job prints cannot pose as one
   const offsets = events.filter((entry) => entry.event === "stdout").map((entry) => entry.data.offset);
   assert.deepEqual(offsets, [0, 6, 7, 8]);
   assert.equal(events[0]?.id, "0.0:0");
-  assert.equal(events[1]?.id, "1.1:0");
-  assert.match(events.at(-1)?.id ?? "", /^1\.1:\d+:end$/);
+  assert.match(events[1]?.id ?? "", firstAttempt);
+  assert.match(events.at(-1)?.id ?? "", /^1\.[12]:\d+:end$/);
 });
 
 test("resuming behind any event gives exactly the rest; behind the last there is nothing", async () => {
@@ -127,10 +130,9 @@ test("what is printed is read before the store has taken the lease and the outpu
     if (printed(seen, "stderr").equals(wholeStderr)) disk.resolve();
   }
   assert.deepEqual(printed(seen, "stdout"), wholeStdout);
-  assert.deepEqual(
-    seen.filter(({ event }) => event === "leased").map((event) => event.id),
-    ["1.1:0"],
-  );
+  const leased = seen.filter(({ event }) => event === "leased").map(({ id }) => id ?? "");
+  assert.equal(leased.length, 1);
+  assert.match(leased[0] ?? "", firstAttempt);
 });
 
 test("a submission can be answered by its own events, live", async () => {

@@ -64,14 +64,20 @@ function ownProfiles(online: readonly Serving[]): ProfileView[] {
   );
 }
 
-/** As somebody who can serve it tells it, with what all have together. */
+/** As whoever is nearest to serving it tells it, with what all have together. */
 function mergeProfiles(views: readonly ProfileView[]): ProfileView[] {
   const merged = new Map<string, ProfileView>();
   for (const view of views) {
     const other = merged.get(view.name);
-    const shown = other === undefined || (other.workers === 0 && view.workers > 0) ? view : other;
+    const shown = other === undefined || distance(view) < distance(other) ? view : other;
     const workers = view.workers + (other?.workers ?? 0);
     merged.set(view.name, { ...shown, warm: view.warm + (other?.warm ?? 0), workers });
   }
   return [...merged.values()];
+}
+
+/** from serving it: 0 for who can, 1 for who is preparing to */
+function distance({ unusable }: ProfileView): number {
+  if (unusable === null) return 0;
+  return unusable.code === "profile_preparing" ? 1 : 2;
 }

@@ -57,12 +57,19 @@ async function wakeUnlessGone(hub: HubContext, along: Promise<boolean>): Promise
   hub.wake.because("job queued");
 }
 
-/** The profile as some worker serves it; one that is known from before when none is connected that has it. */
+/**
+ * The profile as some worker serves it, here or at another hub; one that is known from before when none is connected that has it. A job
+ * for one that is only being prepared waits as it would for a worker that is being started.
+ */
 async function usableProfile(hub: HubContext, name: string): Promise<ProfileOffer> {
   const online = hub.registry.offersOf(name);
-  const offers = online.length > 0 ? online : await rememberedOffers(hub, name);
-  const usable = offers.find((offer) => offer.unusable === null);
+  const known = online.length > 0 ? online : await rememberedOffers(hub, name);
+  const usable = known.find(isUsable);
   if (usable !== undefined) return usable;
+  const { profiles } = await wholeFleet(hub);
+  const offers = [...known, ...profiles.filter((profile) => profile.name === name)];
+  const taken = offers.find(isUsable) ?? offers.find(isBeingPrepared);
+  if (taken !== undefined) return taken;
   const [first] = offers;
   if (first === undefined) throw await profileUnknown(hub, name);
   const reason = first.unusable?.message ?? "no worker can serve it";
@@ -70,6 +77,9 @@ async function usableProfile(hub: HubContext, name: string): Promise<ProfileOffe
     details: { field: "profile", profile: name, reason: first.unusable },
   });
 }
+
+const isUsable = ({ unusable }: ProfileOffer): boolean => unusable === null;
+const isBeingPrepared = ({ unusable }: ProfileOffer): boolean => unusable?.code === "profile_preparing";
 
 async function rememberedOffers(hub: HubContext, name: string): Promise<ProfileOffer[]> {
   const known = await hub.store.fleet.profiles();
