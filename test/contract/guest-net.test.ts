@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { readFileSync } from "node:fs";
-import { connect, createServer, type AddressInfo, type Socket } from "node:net";
+import { connect, createServer, type Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { text } from "node:stream/consumers";
 import { test } from "node:test";
@@ -12,16 +12,7 @@ import { createFakeDriver, parseProfile } from "../../src/sandbox/index.ts";
 import { startGuest, type GuestProcess } from "../helpers/guest-process.ts";
 import { sampleProfile } from "../unit/sandbox/profile/sample.ts";
 import { guestNetSuite, type NetRig } from "./guest-net.suite.ts";
-
-/** A port that was free a moment ago */
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, "close");
-  return port;
-}
+import { freePort } from "../helpers/free-port.ts";
 
 async function dial(port: number): Promise<Socket> {
   const socket = connect({ port, host: "127.0.0.1", allowHalfOpen: true });

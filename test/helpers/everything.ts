@@ -1,9 +1,9 @@
 /** `@modelcontextprotocol/server-everything` as a process of its own: a real MCP server, nobody's of ours. */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { createServer, type AddressInfo } from "node:net";
 import { fileURLToPath } from "node:url";
 import { withDeadline } from "../../src/async/index.ts";
+import { freePort } from "./free-port.ts";
 
 export interface Everything extends AsyncDisposable {
   readonly port: number;
@@ -39,13 +39,4 @@ export async function startEverything(): Promise<Everything> {
       await exited;
     },
   };
-}
-
-async function freePort(): Promise<number> {
-  const probe = createServer().listen(0, "127.0.0.1");
-  await once(probe, "listening");
-  const { port } = probe.address() as AddressInfo;
-  probe.close();
-  await once(probe, "close");
-  return port;
 }

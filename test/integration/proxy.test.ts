@@ -15,6 +15,7 @@ import { createWebSocketStream, WebSocket } from "ws";
 import { withDeadline } from "../../src/async/index.ts";
 import { createAuthority } from "../../src/tunnel/index.ts";
 import { startEverything } from "../helpers/everything.ts";
+import { freePort } from "../helpers/free-port.ts";
 
 const main = fileURLToPath(new URL("../../src/main.ts", import.meta.url));
 const domain = "t.test";
@@ -222,8 +223,3 @@ test("a real MCP server is spoken to through it, with its session", async () => 
   });
   assert.equal(other.status, 404);
 });
-
-async function freePort(): Promise<number> {
-  await using probe = await upstream(() => undefined);
-  return Number(new URL(probe.url).port);
-}

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { createServer, type Server } from "node:http";
-import { createServer as createTcp, type AddressInfo } from "node:net";
+import type { AddressInfo } from "node:net";
 import { test } from "node:test";
 import { connectorSettings } from "../../src/config/index.ts";
 import { runConnector } from "../../src/roles/connector.ts";
@@ -11,6 +11,7 @@ import { RunningRole } from "../helpers/running-role.ts";
 import { callerAt, connectorFolder, connectorToken, host, offerAt } from "../helpers/tunnel-path.ts";
 import { domain, rig } from "../unit/tunnel/proxy/rig.ts";
 import { upstream } from "../unit/tunnel/proxy/upstream.ts";
+import { freePort } from "../helpers/free-port.ts";
 
 interface Listed {
   host: string;
@@ -75,15 +76,6 @@ test("of two connectors with one route the better health counts, and both are co
   });
   assert.equal(listed.layer, null);
 });
-
-async function freePort(): Promise<number> {
-  const server = createTcp().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, "close");
-  return port;
-}
 
 test("a connector counts what passes its routes, under the names of its file whatever callers ask for", async () => {
   await using docs = await upstream();
