@@ -1,8 +1,8 @@
 /** compose.yaml as an operator runs it, under a project name of its own, with everything of it removed at the end. */
 import assert from "node:assert/strict";
-import { execFile } from "node:child_process";
+import { execFile, spawnSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
-import { statSync } from "node:fs";
+import { rmSync, statSync } from "node:fs";
 import { chmod, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
@@ -19,6 +19,7 @@ const root = resolve(import.meta.dirname, "../..");
 const everyMs = 250;
 /** any compose call, `ms` */
 const callMs = 150_000;
+const endings = ["SIGINT", "SIGTERM"] as const;
 const projectLabel = "com.docker.compose.project";
 
 export interface Container {
@@ -57,6 +58,7 @@ export class Project implements AsyncDisposable {
   readonly #env: NodeJS.ProcessEnv;
   #url = "";
   #key = "";
+  readonly #onSignal = (): void => this.#leaveNow();
 
   private constructor(tool: readonly string[], dir: string, images: Record<string, string>) {
     this.#tool = tool;
@@ -81,6 +83,7 @@ export class Project implements AsyncDisposable {
   static async up(tool: readonly string[], images: Record<string, string>): Promise<Project> {
     const dir = await mkdtemp(join(tmpdir(), "sallyport-compose-"));
     const project = new Project(tool, dir, images);
+    for (const signal of endings) process.on(signal, project.#onSignal);
     try {
       await project.#writeTunnel();
       await project.compose("up", "-d");
@@ -102,9 +105,14 @@ export class Project implements AsyncDisposable {
   }
 
   async compose(...args: string[]): Promise<string> {
-    const [file = "", ...first] = this.#tool;
+    const [file, command] = this.#command(args);
     const options = { cwd: root, env: this.#env, timeout: callMs, maxBuffer: 2 ** 26 };
-    return (await exec(file, [...first, "-f", join(root, "compose.yaml"), ...args], options)).stdout;
+    return (await exec(file, command, options)).stdout;
+  }
+
+  #command(args: readonly string[]): [file: string, args: string[]] {
+    const [file = "", ...first] = this.#tool;
+    return [file, [...first, "-f", join(root, "compose.yaml"), ...args]];
   }
 
   /** What a program in the service's container prints. */
@@ -184,8 +192,17 @@ export class Project implements AsyncDisposable {
     try {
       await this.down();
     } finally {
+      for (const signal of endings) process.off(signal, this.#onSignal);
       await rm(this.dir, { recursive: true, force: true });
     }
+  }
+
+  /** The runner goes at the first Ctrl-C, and this process with it: nobody would take the containers down later. */
+  #leaveNow(): void {
+    const [file, command] = this.#command(["down", "--volumes", "--timeout", "0"]);
+    spawnSync(file, command, { cwd: root, env: this.#env, stdio: "ignore", timeout: callMs });
+    rmSync(this.dir, { recursive: true, force: true });
+    process.exit(130);
   }
 
   /** The shipped tunnel file, for this project's network. */
