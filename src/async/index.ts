@@ -3,5 +3,6 @@ export { Backoff, type BackoffOptions } from "./backoff.ts";
 export { steadyNow } from "./clock.ts";
 export { deadlineSignal, withDeadline } from "./deadline.ts";
 export { deferred, type Deferred } from "./deferred.ts";
+export { gatherWrites } from "./gather-writes.ts";
 export { Notifier } from "./notifier.ts";
 export { sleep } from "./sleep.ts";

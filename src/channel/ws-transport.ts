@@ -1,5 +1,6 @@
 import type { Socket } from "node:net";
 import type { WebSocket } from "ws";
+import { gatherWrites } from "../async/index.ts";
 import { SallyportError } from "../errors.ts";
 import { limits } from "../protocol/index.ts";
 import { closeOf, errorOfClose } from "./close-codes.ts";
@@ -73,15 +74,8 @@ export class WsTransport implements Transport {
 
   #send(message: string | Uint8Array): void {
     if (!this.#isOpen) return;
-    this.#gather();
+    gatherWrites(this.#socket);
     this.#ws.send(message, this.#drained);
-  }
-
-  /** What one turn sends goes out in one system call. */
-  #gather(): void {
-    if (this.#socket.writableCorked > 0) return;
-    this.#socket.cork();
-    process.nextTick(() => this.#socket.uncork());
   }
 
   get #isOpen(): boolean {

@@ -1,4 +1,5 @@
 import { Client, types, type QueryResult } from "pg";
+import { gatherWrites } from "../../async/index.ts";
 import { SallyportError } from "../../errors.ts";
 import { storeError } from "./errors.ts";
 import type { Statement, Value } from "./statement.ts";
@@ -35,7 +36,6 @@ SELECT set_config('search_path', $1, false), set_config('enable_seqscan', 'off',
 export class Connection implements AsyncDisposable {
   readonly #client: Client;
   #lost = false;
-  #gathering = false;
 
   private constructor(client: Client) {
     this.#client = client;
@@ -77,21 +77,21 @@ export class Connection implements AsyncDisposable {
 
   async run<Row extends object>(statement: Statement, values: readonly Value[] = []): Promise<Row[]> {
     const { name, text } = statement;
-    this.#gather();
+    gatherWrites(this.#client.connection.stream);
     const { rows } = await this.#client.query<Row>({ name, text, values: [...values] });
     return rows;
   }
 
   /** A statement whose text is made for the occasion. */
   async ask<Row extends object>(text: string, values: readonly Value[] = []): Promise<Row[]> {
-    this.#gather();
+    gatherWrites(this.#client.connection.stream);
     const { rows } = await this.#client.query<Row>(text, [...values]);
     return rows;
   }
 
   /** Any number of statements without values. Resolves with the command the server says it carried out last. */
   async script(text: string): Promise<string> {
-    this.#gather();
+    gatherWrites(this.#client.connection.stream);
     const results: unknown = await this.#client.query(text);
     const last = (Array.isArray(results) ? results.at(-1) : results) as QueryResult;
     return last.command;
@@ -109,18 +109,6 @@ export class Connection implements AsyncDisposable {
   cut(): void {
     this.#lost = true;
     this.#client.connection.stream.destroy();
-  }
-
-  /** The statements of one turn leave with one system call. */
-  #gather(): void {
-    if (this.#gathering) return;
-    this.#gathering = true;
-    const { stream } = this.#client.connection;
-    stream.cork();
-    process.nextTick(() => {
-      this.#gathering = false;
-      stream.uncork();
-    });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
