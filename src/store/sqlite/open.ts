@@ -30,16 +30,16 @@ export interface SqliteStoreOptions {
  */
 export async function openSqliteStore(deps: { log: Log }, options: SqliteStoreOptions): Promise<SqliteStore> {
   const { dir, queueCap = 100_000, maxBytes = Number.MAX_SAFE_INTEGER, leaseMs } = options;
-  const leaseUntil = leaseMs === undefined ? null : steadyNow() + leaseMs;
   const path = join(dir, "store.db");
   await using held = new AsyncDisposableStack();
   const lock = held.adopt(prepare(dir, path), (lock) => lock[Symbol.dispose]());
   const writer = held.use(
     await Thread.start<Writes>(deps, {
       entry: new URL("./writer.ts", import.meta.url),
-      data: { path, maxBytes, leaseUntil } satisfies WriterData,
+      data: { path, maxBytes } satisfies WriterData,
     }),
   );
+  if (leaseMs !== undefined) await writer.call("extendSessions", { leaseUntil: steadyNow() + leaseMs });
   const reader = await Thread.start<Reads>(deps, {
     entry: new URL("./reader.ts", import.meta.url),
     data: { path } satisfies ReaderData,

@@ -23,8 +23,6 @@ export type FromThread = { ready: true } | { failed: ThrownError } | { replies: 
 export interface WriterData {
   path: string;
   maxBytes: number;
-  /** of every session that is open, by `steadyNow`; null: as it is written */
-  leaseUntil: number | null;
 }
 
 export interface ReaderData {

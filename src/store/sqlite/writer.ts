@@ -7,15 +7,13 @@ import { writes } from "./ops/index.ts";
 import type { WriterData } from "./rpc.ts";
 import { serveThread } from "./serve-thread.ts";
 
-const { path, maxBytes, leaseUntil } = workerData as WriterData;
+const { path, maxBytes } = workerData as WriterData;
 
 serveThread({
   open: () => {
     const db = Db.writer(path, { maxBytes });
     try {
       migrate(db);
-      if (leaseUntil !== null)
-        db.run("UPDATE workers SET lease_until = ? WHERE session IS NOT NULL", leaseUntil);
       return db;
     } catch (error) {
       db[Symbol.dispose]();

@@ -6,7 +6,7 @@ import { cancel, submit } from "./jobs.ts";
 import { accept, finish, release, started } from "./leases.ts";
 import { append } from "./log.ts";
 import { forget, shrink, sweep, tidy } from "./prune.ts";
-import { closeSession, expire, openSession, reconcile, renew } from "./sessions.ts";
+import { closeSession, expire, extendSessions, openSession, reconcile, renew } from "./sessions.ts";
 
 /** Everything that changes rows. */
 export const writes = {
@@ -17,6 +17,7 @@ export const writes = {
   claim,
   closeSession,
   expire,
+  extendSessions,
   finish,
   forget,
   openSession,

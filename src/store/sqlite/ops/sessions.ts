@@ -127,6 +127,11 @@ export function closeSession(db: Db, { sessionId, now }: { sessionId: string; no
   db.run("UPDATE workers SET session = NULL, lease_until = NULL WHERE session = ?", sessionId);
 }
 
+/** All that are open. */
+export function extendSessions(db: Db, { leaseUntil }: { leaseUntil: number }): void {
+  db.run("UPDATE workers SET lease_until = ? WHERE session IS NOT NULL", leaseUntil);
+}
+
 export function expire(db: Db, { now }: { now: number }): { jobId: string; requeued: boolean }[] {
   const over = db.all<{ session: string; workerId: string }>(
     "SELECT session, worker_id AS workerId FROM workers WHERE session IS NOT NULL AND lease_until <= ?",
