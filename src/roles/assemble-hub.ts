@@ -1,6 +1,5 @@
-import { createHub, openKeyRing, type Hub, type HubOptions } from "../hub/index.ts";
+import { createHub, intervalsWith, openKeyRing, type Hub, type HubOptions } from "../hub/index.ts";
 import type { Log } from "../log.ts";
-import { defaultIntervals } from "../protocol/index.ts";
 import { openPostgresStore, openSqliteStore } from "../store/index.ts";
 
 export interface AssembledHub extends AsyncDisposable {
@@ -22,7 +21,7 @@ export async function assembleHub(state: HubState, options: HubOptions, log: Log
   const { stateDir, database } = state;
   await using stack = new AsyncDisposableStack();
   const keys = await openKeyRing({ log }, { dir: stateDir });
-  const { leaseMs = defaultIntervals.leaseMs } = options.intervals ?? {};
+  const { leaseMs } = intervalsWith(options.intervals);
   const store = stack.use(
     await (database === null
       ? openSqliteStore({ log }, { dir: stateDir, leaseMs })

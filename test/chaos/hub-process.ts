@@ -1,8 +1,7 @@
 /** A hub of its own process with short intervals: `node hub-process.ts '{"dir":…,"port":0,…}'`. Prints a ready line; SIGTERM drains it. */
-import { createHub, openKeyRing } from "../../src/hub/index.ts";
 import { createLog } from "../../src/log.ts";
-import { defaultIntervals, type Intervals } from "../../src/protocol/index.ts";
-import { openPostgresStore, openSqliteStore } from "../../src/store/index.ts";
+import type { Intervals } from "../../src/protocol/index.ts";
+import { assembleHub } from "../../src/roles/assemble-hub.ts";
 import { followWallClock } from "./clock.ts";
 
 export interface HubSettings {
@@ -18,11 +17,9 @@ export interface HubSettings {
 const { dir, database, port, intervals, logLevel } = JSON.parse(process.argv[2] ?? "") as HubSettings;
 followWallClock();
 const log = createLog({ level: logLevel });
-const keys = await openKeyRing({ log }, { dir });
-await using store = await (database === null
-  ? openSqliteStore({ log }, { dir, leaseMs: intervals.leaseMs ?? defaultIntervals.leaseMs })
-  : openPostgresStore({ log }, { url: database }));
-await using hub = await createHub({ store, log, keys }, { host: "127.0.0.1", port, intervals });
+const options = { host: "127.0.0.1", port, intervals };
+await using assembled = await assembleHub({ stateDir: dir, database }, options, log);
+const { hub } = assembled;
 const told = Promise.withResolvers<void>();
 process.once("SIGTERM", () => told.resolve());
 process.stdout.write(`${JSON.stringify({ event: "ready", url: hub.url })}\n`);

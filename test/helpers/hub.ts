@@ -2,9 +2,16 @@
 import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { createHub, openKeyRing, type Hub, type HubOptions, type KeyRing } from "../../src/hub/index.ts";
+import {
+  createHub,
+  intervalsWith,
+  openKeyRing,
+  type Hub,
+  type HubOptions,
+  type KeyRing,
+} from "../../src/hub/index.ts";
 import { createLog, type Log } from "../../src/log.ts";
-import { defaultIntervals, type JobRequest, type JobResult } from "../../src/protocol/index.ts";
+import type { JobRequest, JobResult } from "../../src/protocol/index.ts";
 import { openSqliteStore, type Store } from "../../src/store/index.ts";
 
 export interface TestHubOptions extends Partial<HubOptions> {
@@ -66,7 +73,7 @@ export class TestHub implements AsyncDisposable {
 
   static async start(options: TestHubOptions = {}): Promise<TestHub> {
     const { dir: given, wrapStore = (store) => store, queueCap = 1_000, openStore, ...hubOptions } = options;
-    const { leaseMs = defaultIntervals.leaseMs } = hubOptions.intervals ?? {};
+    const { leaseMs } = intervalsWith(hubOptions.intervals);
     const dir = given ?? (await mkdtemp(join(tmpdir(), "sallyport-hub-")));
     const lines: string[] = [];
     const log = createLog({ level: "debug", destination: { write: (line) => void lines.push(line) } });
