@@ -69,15 +69,25 @@ function mergeProfiles(views: readonly ProfileView[]): ProfileView[] {
   const merged = new Map<string, ProfileView>();
   for (const view of views) {
     const other = merged.get(view.name);
-    const shown = other === undefined || distance(view) < distance(other) ? view : other;
+    const shown = other === undefined || byNearness(view, other) < 0 ? view : other;
     const workers = view.workers + (other?.workers ?? 0);
     merged.set(view.name, { ...shown, warm: view.warm + (other?.warm ?? 0), workers });
   }
   return [...merged.values()];
 }
 
+/** Whoever is nearest to serving it first. */
+export function byNearness(a: ProfileOffer, b: ProfileOffer): number {
+  return distance(a) - distance(b);
+}
+
+/** A job for it may be taken: somebody serves it, or is preparing to. */
+export function isTaken(offer: ProfileOffer): boolean {
+  return distance(offer) < 2;
+}
+
 /** from serving it: 0 for who can, 1 for who is preparing to */
-function distance({ unusable }: ProfileView): number {
+function distance({ unusable }: ProfileOffer): number {
   if (unusable === null) return 0;
   return unusable.code === "profile_preparing" ? 1 : 2;
 }

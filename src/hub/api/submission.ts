@@ -7,7 +7,7 @@ import type { HubContext } from "../connections/context.ts";
 import { isStoreTrouble } from "../connections/persist.ts";
 import { dispatchAlong } from "../dispatch/dispatcher.ts";
 import { newJobId } from "../job-id.ts";
-import { wholeFleet } from "./fleet.ts";
+import { byNearness, isTaken, wholeFleet } from "./fleet.ts";
 
 export interface Submission {
   request: ParsedJobRequest;
@@ -64,22 +64,17 @@ async function wakeUnlessGone(hub: HubContext, along: Promise<boolean>): Promise
 async function usableProfile(hub: HubContext, name: string): Promise<ProfileOffer> {
   const online = hub.registry.offersOf(name);
   const known = online.length > 0 ? online : await rememberedOffers(hub, name);
-  const usable = known.find(isUsable);
+  const usable = known.find(({ unusable }) => unusable === null);
   if (usable !== undefined) return usable;
   const { profiles } = await wholeFleet(hub);
-  const offers = [...known, ...profiles.filter((profile) => profile.name === name)];
-  const taken = offers.find(isUsable) ?? offers.find(isBeingPrepared);
-  if (taken !== undefined) return taken;
-  const [first] = offers;
-  if (first === undefined) throw await profileUnknown(hub, name);
-  const reason = first.unusable?.message ?? "no worker can serve it";
+  const [nearest] = [...known, ...profiles.filter((profile) => profile.name === name)].sort(byNearness);
+  if (nearest === undefined) throw await profileUnknown(hub, name);
+  if (isTaken(nearest)) return nearest;
+  const reason = nearest.unusable?.message ?? "no worker can serve it";
   throw new SallyportError("profile_unusable", `profile: ${name} cannot be served: ${reason}`, {
-    details: { field: "profile", profile: name, reason: first.unusable },
+    details: { field: "profile", profile: name, reason: nearest.unusable },
   });
 }
-
-const isUsable = ({ unusable }: ProfileOffer): boolean => unusable === null;
-const isBeingPrepared = ({ unusable }: ProfileOffer): boolean => unusable?.code === "profile_preparing";
 
 async function rememberedOffers(hub: HubContext, name: string): Promise<ProfileOffer[]> {
   const known = await hub.store.fleet.profiles();
