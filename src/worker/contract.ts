@@ -24,7 +24,7 @@ export interface WorkerOptions {
   workerId: string;
   /** Differs for every life of the process */
   bootId: string;
-  /** Above that of every earlier life, see `readWorkerIdentity`; 0, the default, tells a late hello of an earlier one from none */
+  /** Above that of every earlier life, see `readWorkerIdentity`. With 0, the default, a hello of an earlier life is not known as one */
   life?: number;
   version: string;
   labels: Readonly<Record<string, string>>;

@@ -58,7 +58,6 @@ export class Project implements AsyncDisposable {
   readonly #env: NodeJS.ProcessEnv;
   #url = "";
   #key = "";
-  readonly #onSignal = (): void => this.#leaveNow();
 
   private constructor(tool: readonly string[], dir: string, images: Record<string, string>) {
     this.#tool = tool;
@@ -83,7 +82,7 @@ export class Project implements AsyncDisposable {
   static async up(tool: readonly string[], images: Record<string, string>): Promise<Project> {
     const dir = await mkdtemp(join(tmpdir(), "sallyport-compose-"));
     const project = new Project(tool, dir, images);
-    for (const signal of endings) process.on(signal, project.#onSignal);
+    for (const signal of endings) process.on(signal, project.#leaveNow);
     try {
       await project.#writeTunnel();
       await project.compose("up", "-d");
@@ -192,18 +191,18 @@ export class Project implements AsyncDisposable {
     try {
       await this.down();
     } finally {
-      for (const signal of endings) process.off(signal, this.#onSignal);
+      for (const signal of endings) process.off(signal, this.#leaveNow);
       await rm(this.dir, { recursive: true, force: true });
     }
   }
 
   /** The runner goes at the first Ctrl-C, and this process with it: nobody would take the containers down later. */
-  #leaveNow(): void {
+  readonly #leaveNow = (): void => {
     const [file, command] = this.#command(["down", "--volumes", "--timeout", "0"]);
     spawnSync(file, command, { cwd: root, env: this.#env, stdio: "ignore", timeout: callMs });
     rmSync(this.dir, { recursive: true, force: true });
     process.exit(130);
-  }
+  };
 
   /** The shipped tunnel file, for this project's network. */
   async #writeTunnel(): Promise<void> {
