@@ -14,16 +14,17 @@ export function splice(a: Duplex, b: Duplex): Promise<void> {
 
 function couple(end: Duplex, other: Duplex): Promise<void> {
   return new Promise((resolve) => {
-    end.on("error", (error) => breakOff(other, error));
+    end.on("error", (error) => letGo(end, other, error));
     end.once("close", () => {
-      if (!end.readableEnded || !end.writableFinished) breakOff(other);
+      if (!end.readableEnded || !end.writableFinished) letGo(end, other);
       resolve();
     });
   });
 }
 
-/** A caller must be able to tell a cut connection from an ended one. */
-function breakOff(end: Duplex, error?: Error): void {
-  if (end instanceof Socket && !end.destroyed) end.resetAndDestroy();
-  else end.destroy(error);
+/** A caller must be able to tell a cut connection from an ended one; one that was given all there is keeps it. */
+function letGo(end: Duplex, other: Duplex, error?: Error): void {
+  if (!(other instanceof Socket) || other.destroyed) other.destroy(error);
+  else if (end.readableEnded) other.destroySoon();
+  else other.resetAndDestroy();
 }
