@@ -2,8 +2,10 @@ import { Duplex } from "node:stream";
 import { givenUp, reasonOf, Taken, type BytePair } from "./byte-streams.ts";
 
 /**
- * A byte stream as Node's: `end` is half-close, `destroy` resets both halves and tells the far end the error, a reset from there
- * destroys it with the far end's `SallyportError`. It reads on only as it is read, and lets the far end send on only then.
+ * A byte stream as Node's: `end` is half-close, and `destroy` tells the far end the error and resets what has not ended. `close`
+ * comes once the far end has all it was given, or cannot have it. A reset from there destroys it with the far end's
+ * `SallyportError`; where only writing is over, as with TCP, what is written before the reply is read goes nowhere, and what is
+ * written after it fails. It reads on only as it is read, and lets the far end send on only then.
  */
 export function byteDuplex(pair: BytePair): Duplex {
   return new ByteDuplex(pair);
@@ -16,14 +18,15 @@ class ByteDuplex extends Duplex {
   readonly #chunks: AsyncIterator<Uint8Array>;
   readonly #taken: Taken;
   #outEnded = false;
-  #inEnded = false;
 
   constructor(pair: BytePair) {
     super({ allowHalfOpen: true, decodeStrings: true });
     this.#pair = pair;
     this.#chunks = pair.in.chunks[Symbol.asyncIterator]();
     this.#taken = new Taken(pair.in);
-    pair.out.finished.catch((error: unknown) => this.#lost(error));
+    pair.out.finished.catch((error: unknown) => {
+      if (pair.in.broken) this.#lost(error);
+    });
   }
 
   override _read(): void {
@@ -44,20 +47,26 @@ class ByteDuplex extends Duplex {
     done();
   }
 
+  /** The far end learns that its sending broke before it learns that ours did, and so takes them for one. */
   override _destroy(error: Error | null, done: Done): void {
-    if (!this.#outEnded || !this.#inEnded) {
-      const reason = givenUp(error ?? undefined);
-      this.#pair.out.reset(reason);
-      this.#pair.in.reset(reason);
-    }
-    done(error);
+    const reason = givenUp(error ?? undefined);
+    if (error !== null || !this.#outEnded) this.#pair.out.reset(reason);
+    this.#pair.in.reset(reason);
+    void this.#delivered(() => done(error));
+  }
+
+  /** The far end has all it was given, or cannot have it. */
+  async #delivered(then: () => void): Promise<void> {
+    await this.#pair.out.finished.catch(() => undefined);
+    then();
   }
 
   async #send(chunks: { chunk: Uint8Array }[], done: Done): Promise<void> {
     try {
       await Promise.all(chunks.map(({ chunk }) => this.#pair.out.write(chunk)));
     } catch (error) {
-      done(reasonOf(error) as Error);
+      const isRead = this.readableEnded || this.#pair.in.broken;
+      done(isRead ? (reasonOf(error) as Error) : null);
       return;
     }
     done();
@@ -68,7 +77,6 @@ class ByteDuplex extends Duplex {
       const { done, value } = await this.#chunks.next();
       if (this.destroyed) return;
       if (done === true) {
-        this.#inEnded = true;
         this.#pair.in.finish();
         this.push(null);
         return;
@@ -81,6 +89,6 @@ class ByteDuplex extends Duplex {
   }
 
   #lost(error: unknown): void {
-    if (!this.#outEnded || !this.#inEnded) this.destroy(reasonOf(error) as Error);
+    this.destroy(reasonOf(error) as Error);
   }
 }

@@ -13,6 +13,10 @@ export class ChunkReader implements AsyncIterableIterator<Uint8Array, undefined>
   #ended = false;
   #failure: SallyportError | undefined;
 
+  get failed(): boolean {
+    return this.#failure !== undefined;
+  }
+
   push(bytes: Uint8Array): void {
     const waiting = this.#waiting.shift();
     if (waiting === undefined) this.#queue.push(bytes);

@@ -60,6 +60,8 @@ export interface IncomingStream<Accept> {
   readonly meta: Accept;
   /** Chunks in order; ends at the far end's `end`; throws `stream_reset` or `channel_closed`. Consumed once. */
   readonly chunks: AsyncIterable<Uint8Array>;
+  /** It does not come to its end: `chunks` throws. */
+  readonly broken: boolean;
   /** Tells the far end that `bytes` more are done with, and lets it send as many again. */
   grant(bytes: number): void;
   /** Tells the far end that all of it arrived and is safe; resolves its `finished`. Only after `chunks` has ended. */

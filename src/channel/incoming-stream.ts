@@ -27,6 +27,10 @@ export class Incoming<Accept> implements IncomingStream<Accept> {
     this.meta = meta;
   }
 
+  get broken(): boolean {
+    return this.chunks.failed;
+  }
+
   grant(bytes: number): void {
     if (this.#over || bytes === 0) return;
     this.#window.grant(bytes);

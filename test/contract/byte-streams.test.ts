@@ -111,6 +111,10 @@ function failure(stream: Duplex): Promise<unknown> {
   return new Promise((resolve) => void finished(stream, (error) => resolve(error)));
 }
 
+/** Resolves once the stream is closed, broken or not. */
+const closed = (stream: Duplex): Promise<unknown> =>
+  stream.closed ? Promise.resolve() : once(stream, "close");
+
 for (const [name, make] of [
   ["memory", memory],
   ["websocket", overWs],
@@ -224,6 +228,64 @@ for (const [name, make] of [
         const texts = (await soon(Promise.all(answers), "echoes")).map(String);
         assert.deepEqual([texts[0], texts[1_999]], ["stream 0", "stream 1999"]);
       }
+    });
+
+    test("are read to their end where the far end is closed behind it, however late", async () => {
+      await using ends = await make();
+      const served = deferred<Duplex>();
+      const open = wire(ends, (stream) => served.resolve(stream));
+      const stream = await open();
+      const far = await served.promise;
+      const reply = randomBytes(limits.streamWindow);
+      far.end(reply, () => far.destroy());
+      stream.write("nobody reads this any more");
+      await assert.rejects(open(undefined, "refused.example"));
+      assert.equal(sha256(await soon(buffer(stream), "the reply")), sha256(reply));
+      stream.end();
+      await soon(Promise.all([closed(stream), closed(far)]), "both closed");
+    });
+
+    test("are closed only once the far end has all they were given", async () => {
+      await using ends = await make();
+      const served = deferred<Duplex>();
+      const open = wire(ends, (stream) => served.resolve(stream));
+      const stream = await open();
+      const far = await served.promise;
+      const order: string[] = [];
+      far.once("close", () => order.push("closed"));
+      far.end(randomBytes(limits.streamWindow), () => far.destroy());
+      await assert.rejects(open(undefined, "refused.example"));
+      await buffer(stream);
+      order.push("read");
+      await soon(closed(far), "the far end closed");
+      assert.deepEqual(order, ["read", "closed"]);
+      stream.destroy();
+    });
+
+    test("whose far end takes no more break when they are written to after the reply was read", async () => {
+      await using ends = await make();
+      const served = deferred<Duplex>();
+      const open = wire(ends, (stream) => served.resolve(stream));
+      const stream = await open();
+      const far = await served.promise;
+      far.end("reply", () => far.destroy());
+      assert.equal(String(await soon(buffer(stream), "the reply")), "reply");
+      await soon(closed(far), "the far end closed");
+      const broken = failure(stream);
+      stream.write("more");
+      assert.ok(isError(await soon(broken, "the error"), "cancelled"));
+    });
+
+    test("that break inside a reply end at once, read or not", async () => {
+      await using ends = await make();
+      const served = deferred<Duplex>();
+      const open = wire(ends, (stream) => served.resolve(stream));
+      const stream = await open();
+      const far = await served.promise;
+      far.on("error", () => undefined);
+      const broken = failure(stream);
+      far.write(randomBytes(1_000), () => far.destroy(new SallyportError("outcome_unknown", "cut")));
+      assert.ok(isError(await soon(broken, "the error"), "outcome_unknown"));
     });
 
     test("tell a dead end from an ended one", async () => {

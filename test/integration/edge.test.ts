@@ -1,12 +1,13 @@
 /** Callers from outside: carried by name to a connector, or told which layer they got stuck at. */
 import assert from "node:assert/strict";
+import { randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { connect, type Socket } from "node:net";
-import type { Duplex } from "node:stream";
-import { text } from "node:stream/consumers";
+import { Duplex } from "node:stream";
+import { buffer, text } from "node:stream/consumers";
 import { test } from "node:test";
 import { connect as tlsConnect, type TLSSocket } from "node:tls";
-import { withDeadline } from "../../src/async/index.ts";
+import { deferred, withDeadline } from "../../src/async/index.ts";
 import type { EdgeOptions } from "../../src/hub/index.ts";
 import { eventually, TestHub } from "../helpers/hub.ts";
 import { EchoTunnel, offered, overTls, readUntil, TestConnector } from "../helpers/tunnel.ts";
@@ -36,6 +37,18 @@ async function plain({ port }: Rig): Promise<Socket> {
   const socket = connect({ host: "127.0.0.1", port, allowHalfOpen: true });
   socket.on("error", () => undefined);
   await once(socket, "connect");
+  return socket;
+}
+
+/** A caller whose ClientHello was sent, and which reads nothing yet. */
+async function asking(r: Rig): Promise<Socket> {
+  const socket = await plain(r);
+  const hello = new Duplex({
+    read: () => undefined,
+    write: (bytes: Buffer, _encoding, done) => void socket.write(bytes, done),
+  });
+  const tls = tlsConnect({ socket: hello, servername: docs });
+  tls.on("error", () => undefined);
   return socket;
 }
 
@@ -143,6 +156,42 @@ test("a connector that is lost ends its callers' connections at once", async () 
   await r.connector[Symbol.asyncDispose]();
   const [error] = (await withDeadline(cut, 5_000, "the caller's end")) as NodeJS.ErrnoException[];
   assert.equal(error?.code, "ECONNRESET", "a cut connection must not look like an ended one");
+});
+
+/** Says `reply` to whoever comes, and closes behind it without reading; resolves when somebody came. */
+function hangsUp({ tunnel }: Rig, reply: Buffer): Promise<void> {
+  const came = deferred<void>();
+  tunnel.serve = (bytes) => {
+    bytes.end(reply, () => bytes.destroy());
+    came.resolve();
+  };
+  return came.promise;
+}
+
+const edgeConnections = async ({ hub }: Rig): Promise<string | undefined> =>
+  /^sallyport_edge_connections (\d+)$/m.exec((await hub.call("/metrics", { key: null })).text)?.[1];
+
+test("a caller that is slow is given the whole reply of a connector that closed behind it", async () => {
+  await using r = await rig();
+  const reply = randomBytes(16 * 2 ** 20);
+  const came = hangsUp(r, reply);
+  const socket = await asking(r);
+  await came;
+  assert.equal(r.connector.end.active, 1, "nobody took the reply so far");
+  const read = await withDeadline(buffer(socket), 10_000, "the reply");
+  assert.ok(read.equals(reply), `${read.length} bytes of ${reply.length}`);
+  socket.end();
+  await eventually(() => r.connector.end.active === 0);
+});
+
+test("a caller that was given its reply and does not go is let go", async () => {
+  await using r = await rig({ lingerMs: 500 });
+  void hangsUp(r, Buffer.from("reply"));
+  const socket = await asking(r);
+  assert.equal(await withDeadline(text(socket), 10_000, "the reply"), "reply");
+  assert.equal(await edgeConnections(r), "1");
+  await eventually(async () => (await edgeConnections(r)) === "0");
+  socket.destroy();
 });
 
 test("a caller that vanishes ends its byte stream at the connector", async () => {

@@ -3,7 +3,9 @@ import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { once } from "node:events";
 import type { Duplex } from "node:stream";
+import { buffer } from "node:stream/consumers";
 import { test } from "node:test";
+import { withDeadline } from "../../src/async/index.ts";
 import { isError, type SallyportError } from "../../src/errors.ts";
 import { limits } from "../../src/protocol/index.ts";
 import { eventually, TestHub } from "../helpers/hub.ts";
@@ -76,6 +78,39 @@ test("a worker offers routes and is asked for them like any connector", async ()
 test("a host nobody offers is route_unknown at layer name", async () => {
   await using r = await rig();
   await assert.rejects(r.caller.call("nowhere.example"), coded("route_unknown", "name"));
+});
+
+/** Says `reply` to whoever comes, and closes behind it without reading. */
+class HangsUp extends EchoTunnel {
+  readonly #reply: Buffer;
+
+  constructor(reply: Buffer) {
+    super("a", [offered(docs)]);
+    this.#reply = reply;
+  }
+
+  override serve(bytes: Duplex): void {
+    bytes.end(this.#reply, () => bytes.destroy());
+  }
+}
+
+test("a caller is given the whole reply of a connector that closes behind it, however late it reads", async () => {
+  await using r = await rig();
+  const reply = randomBytes(4 * limits.streamWindow);
+  await using _c = await TestConnector.start({
+    ...r,
+    url: r.hub.url,
+    connectorId: "a",
+    offer: new HangsUp(reply),
+  });
+  await knows(r, docs);
+  const stream = await r.caller.end.open({ host: docs, requestId: "r1" }, new AbortController().signal);
+  stream.write("nobody reads this");
+  await assert.rejects(r.caller.call("nowhere.example"), coded("route_unknown", "name"));
+  const read = await withDeadline(buffer(stream), 10_000, "the reply");
+  assert.ok(read.equals(reply), `${read.length} bytes of ${reply.length}`);
+  stream.end();
+  await eventually(() => r.caller.end.active === 0);
 });
 
 test("a connector that is lost resets its streams and takes its routes along", async () => {

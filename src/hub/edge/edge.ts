@@ -27,6 +27,8 @@ export interface EdgeOptions extends Partial<EdgeCaps> {
   port: number;
   /** for a caller to say what it wants, and to take a refusal, `ms`; default 10 s */
   handshakeMs?: number;
+  /** quiet on a connection that was given its whole reply before it is closed, `ms`; default 60 s */
+  lingerMs?: number;
 }
 
 /** quiet on a connection before TCP asks whether the caller is still there, `ms` */
@@ -43,6 +45,7 @@ export class Edge implements AsyncDisposable {
   readonly #deps: EdgeDeps;
   readonly #options: EdgeOptions;
   readonly #handshakeMs: number;
+  readonly #lingerMs: number;
   readonly #admission: EdgeAdmission;
   readonly #answers: EdgeAnswers;
   readonly #server: Server;
@@ -50,10 +53,11 @@ export class Edge implements AsyncDisposable {
   readonly #left = new Notifier();
 
   constructor(deps: EdgeDeps, options: EdgeOptions) {
-    const { connections = 4_096, perSource = 1_024, handshakeMs = 10_000 } = options;
+    const { connections = 4_096, perSource = 1_024, handshakeMs = 10_000, lingerMs = 60_000 } = options;
     this.#deps = deps;
     this.#options = options;
     this.#handshakeMs = handshakeMs;
+    this.#lingerMs = lingerMs;
     this.#admission = new EdgeAdmission({ connections, perSource });
     this.#answers = new EdgeAnswers((socket, host) => this.#connect(socket, host));
     this.#server = createServer(
@@ -141,7 +145,7 @@ export class Edge implements AsyncDisposable {
   }
 
   #refusePlain(socket: Socket, reason: string | undefined): void {
-    this.#limit(socket);
+    this.#limit(socket, this.#handshakeMs);
     if (reason === undefined) this.#answers.http(socket);
     else {
       this.#deps.metrics.edgeRefused("request_invalid");
@@ -154,7 +158,7 @@ export class Edge implements AsyncDisposable {
     try {
       await this.#join(socket, name, requestId);
     } catch (error) {
-      this.#limit(socket);
+      this.#limit(socket, this.#handshakeMs);
       this.#answers.tls(socket, { error: this.#counted(error), host: name, requestId });
     }
   }
@@ -194,13 +198,14 @@ export class Edge implements AsyncDisposable {
     const { metrics, log } = this.#deps;
     socket.on("data", (chunk: Buffer) => metrics.bytes(host, "in", chunk.length));
     bytes.on("data", (chunk: Buffer) => metrics.bytes(host, "out", chunk.length));
+    bytes.once("end", () => this.#limit(socket, this.#lingerMs));
     log.debug({ host, requestId, caller, to: route.offerer.label }, "edge caller joined");
     await splice(socket, bytes);
   }
 
-  /** A caller that is refused may take so long to read why. */
-  #limit(socket: Socket): void {
-    socket.setTimeout(this.#handshakeMs, () => socket.destroy());
+  /** A caller that was told all there is may take so long to read it, and to go. */
+  #limit(socket: Socket, quietMs: number): void {
+    socket.setTimeout(quietMs, () => socket.destroy());
   }
 }
 

@@ -1,6 +1,6 @@
 /** Joins a byte stream somebody asked for to one of a connector that offers its host, and copies what it cannot read. */
 import { deadlineSignal, linkSignals } from "../../async/index.ts";
-import { reasonOf, Taken, type BytePair, type IncomingStream } from "../../channel/index.ts";
+import { givenUp, reasonOf, Taken, type BytePair, type IncomingStream } from "../../channel/index.ts";
 import { isError, SallyportError } from "../../errors.ts";
 import type { Log } from "../../log.ts";
 import type { TunnelStream } from "../../protocol/index.ts";
@@ -110,20 +110,25 @@ export async function relay(
     giveUp(pair, error);
     return;
   }
-  const cut = (error: unknown): void => {
-    giveUp(near, error);
-    giveUp(pair, error);
-  };
-  near.out.finished.catch(cut);
-  pair.out.finished.catch((error: unknown) => cut(lost(route, error)));
   try {
     await Promise.all([
-      copy(near, pair, (bytes) => deps.metrics.bytes(host, "in", bytes)),
-      copy(pair, near, (bytes) => deps.metrics.bytes(host, "out", bytes)),
+      carry(near, pair, (bytes) => deps.metrics.bytes(host, "in", bytes)),
+      carry(pair, near, (bytes) => deps.metrics.bytes(host, "out", bytes)),
     ]);
   } catch (error) {
-    cut(error);
+    giveUp(near, pair.in.broken ? lost(route, error) : error);
+    giveUp(pair, error);
     deps.log.debug({ ...facts(target), to: route.offerer.label, err: reasonOf(error) }, "byte stream cut");
+  }
+}
+
+/** One direction. Where `to` takes no more but comes to its own end, only this direction is given up; else throws why. */
+async function carry(from: BytePair, to: BytePair, count: (bytes: number) => void): Promise<void> {
+  try {
+    await Promise.all([copy(from, to, count), to.out.finished]);
+  } catch (error) {
+    if (from.in.broken || to.in.broken) throw error;
+    from.in.reset(givenUp(reasonOf(error)));
   }
 }
 
@@ -149,10 +154,7 @@ function lost({ host, offerer }: OpenRoute, error: unknown): unknown {
 }
 
 function giveUp(pair: BytePair, error: unknown): void {
-  const cause = reasonOf(error);
-  const reason = isError(cause)
-    ? cause
-    : new SallyportError("cancelled", "the byte stream was given up", { cause });
+  const reason = givenUp(reasonOf(error));
   pair.out.reset(reason);
   pair.in.reset(reason);
 }
