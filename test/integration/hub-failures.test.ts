@@ -1,0 +1,67 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { SallyportError } from "../../src/errors.ts";
+import { TestHub } from "../helpers/hub.ts";
+import { SimulatedWorker } from "../helpers/simulated-worker.ts";
+
+test("store trouble is told by code, nothing is half-done, and the hub goes on when it is over", async () => {
+  let failing = false;
+  await using hub = await TestHub.start({
+    wrapStore: (store) => ({
+      ...store,
+      leases: store.leases,
+      log: store.log,
+      fleet: store.fleet,
+      prune: (before) => store.prune(before),
+      [Symbol.asyncDispose]: () => store[Symbol.asyncDispose](),
+      check: async () => {
+        if (failing) throw new SallyportError("store_full", "the disk is full");
+        await store.check();
+      },
+      jobs: new Proxy(store.jobs, {
+        get: (jobs, key) =>
+          key === "submit"
+            ? async (...args: Parameters<typeof jobs.submit>) => {
+                if (failing) throw new SallyportError("store_full", "the disk is full");
+                return await jobs.submit(...args);
+              }
+            : (Reflect.get(jobs, key, jobs) as () => unknown).bind(jobs),
+      }),
+    }),
+  });
+  await using _worker = await SimulatedWorker.start({ url: hub.url, token: hub.workerToken });
+  failing = true;
+  const refused = await hub.call("/v1/jobs", { method: "POST", json: { profile: "shell", command: ["x"] } });
+  assert.deepEqual([refused.status, refused.json.error.code], [507, "store_full"]);
+  const ready = await hub.call("/readyz");
+  assert.equal(ready.status, 503);
+  assert.match(ready.text, /store_full/);
+  failing = false;
+  assert.deepEqual((await hub.call("/v1/jobs")).json, { jobs: [], next: null });
+  assert.equal((await hub.wait((await hub.submit()).id)).state, "succeeded");
+});
+
+test("an unforeseen failure tells its place in the log, not its text", async () => {
+  await using hub = await TestHub.start({
+    wrapStore: (store) => ({
+      jobs: store.jobs,
+      leases: store.leases,
+      log: store.log,
+      check: () => store.check(),
+      prune: (before) => store.prune(before),
+      [Symbol.asyncDispose]: () => store[Symbol.asyncDispose](),
+      fleet: {
+        saveProfiles: (...args) => store.fleet.saveProfiles(...args),
+        profiles: () => Promise.reject(new TypeError("a text that stays inside")),
+        workers: () => store.fleet.workers(),
+      },
+    }),
+  });
+  const reply = await hub.call("/v1/profiles", { headers: { "x-request-id": "find-me" } });
+  assert.deepEqual([reply.status, reply.json.error.code], [500, "internal"]);
+  assert.doesNotMatch(reply.text, /stays inside/);
+  assert.equal(reply.json.error.details["requestId"], "find-me");
+  const logged = hub.lines.filter((line) => line.includes("find-me"));
+  assert.equal(logged.length, 1);
+  assert.match(logged[0] ?? "", /stays inside/);
+});
