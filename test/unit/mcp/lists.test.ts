@@ -1,0 +1,119 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import type { HttpResponse } from "../../../src/exchange/index.ts";
+import { callText, eventsAnswer, jsonAnswer, listText, rig, type Script } from "./rig.ts";
+import { answered, event } from "./upstream-messages.ts";
+
+const names = (list: { name: string }[]): string[] => list.map(({ name }) => name);
+const get = { method: "GET", headers: [["accept", "text/event-stream"]] as [string, string][] };
+const tools = ["search", "delete", "count"].map((name) => ({ name, inputSchema: { type: "object" } }));
+const listAnswer = (id: unknown = 1): string =>
+  JSON.stringify({ jsonrpc: "2.0", id, result: { tools, nextCursor: "c" } });
+
+test("a list shows what may be called, and what stays is not rewritten", async () => {
+  const text =
+    '{"jsonrpc": "2.0","result":{"tools":[ {"name":"delete"} ,{"max":18446744073709551615,"name":"search"}, {"name":1}],"nextCursor":"c"},"id":1}';
+  const at = rig({ script: () => jsonAnswer(text) });
+  const reply = await at.ask({ bytes: listText() });
+  assert.equal(
+    reply.text,
+    '{"jsonrpc": "2.0","result":{"tools":[ {"max":18446744073709551615,"name":"search"}],"nextCursor":"c"},"id":1}',
+  );
+  assert.equal(reply.headers["content-length"], String(reply.bytes.length));
+  assert.equal(at.listed[0]?.tools.length, 3);
+  assert.deepEqual(at.listed[0]?.page, { first: true, last: false });
+});
+
+test("a list of nothing allowed is empty, and one of allowed tools passes untouched", async () => {
+  const none = rig({ tools: [], script: () => jsonAnswer(listAnswer()) });
+  assert.deepEqual((await none.ask({ bytes: listText() })).json.result, { tools: [], nextCursor: "c" });
+  const all = rig({ tools: ["search", "delete", "count"], script: () => jsonAnswer(listAnswer()) });
+  assert.equal((await all.ask({ bytes: listText() })).text, listAnswer());
+});
+
+test("without a rule for tools a list passes untouched, and is shown all the same", async () => {
+  const at = rig({ tools: null, script: () => jsonAnswer(listAnswer()) });
+  assert.equal((await at.ask({ bytes: listText() })).text, listAnswer());
+  assert.equal(at.listed.length, 1);
+});
+
+test("a list the rule refuses is answered as an error", async () => {
+  const listed = () => ({ allow: false, code: "tools_changed", reason: "they changed" }) as const;
+  for (const tools of [["search"], null]) {
+    const at = rig({ tools, rule: { listed }, script: () => jsonAnswer(listAnswer()) });
+    const { json } = await at.ask({ bytes: listText() });
+    assert.equal(json.error.data.reason, "tools_changed");
+    assert.equal(json.id, 1);
+    assert.equal(json.result, undefined);
+  }
+});
+
+test("lists are filtered in events of every kind of stream, and other events pass byte for byte", async () => {
+  const before = Buffer.from(': hello\r\nid: 4\r\nevent: message\r\ndata: {"a":\r\ndata: 1}\r\n\r\n');
+  const list = event(listAnswer(), "event: message\nid: 5\n");
+  const at = rig({ script: () => eventsAnswer([before, list]) });
+  for (const request of [{ bytes: listText() }, get]) {
+    const { bytes } = await at.ask(request);
+    assert.deepEqual(bytes.subarray(0, before.length), before);
+    const lines = bytes.subarray(before.length).toString().split("\n");
+    assert.deepEqual(lines.slice(0, 2), ["event: message", "id: 5"]);
+    assert.deepEqual(names(JSON.parse(lines[2]?.slice(6) ?? "").result.tools), ["search", "count"]);
+  }
+  assert.deepEqual(
+    at.listed.map(({ page }) => page.first),
+    [true, false],
+  );
+});
+
+test("a list with an escaped key, in a batch, in discovery or in a document is filtered too", async () => {
+  const escaped = listAnswer().replace('"tools"', '"\\u0074ools"');
+  const discovered = JSON.stringify({ jsonrpc: "2.0", id: 1, result: { catalog: { tools } } });
+  const document = JSON.stringify({ name: "docs", tools });
+  const batch = `[${answered(2)},${listAnswer(1)}]`;
+  const ask = async (text: string, request = { bytes: listText() } as object): Promise<string> =>
+    (await rig({ script: () => jsonAnswer(text) }).ask(request)).text;
+  const discover = { bytes: '{"jsonrpc":"2.0","id":1,"method":"server/discover"}' };
+  for (const text of [
+    await ask(escaped),
+    await ask(discovered, discover),
+    await ask(document, { method: "GET", headers: [] }),
+    await ask(batch, { bytes: `[${listText(1)},${callText("search", 2)}]` }),
+  ]) {
+    assert.ok(text.includes('"search"') && !text.includes("delete"), text);
+  }
+});
+
+test("a tool's own result is not a list of tools", async () => {
+  const text = answered(1, { content: [], structuredContent: { tools }, tools });
+  const at = rig({ script: () => jsonAnswer(text) });
+  assert.equal((await at.ask({ bytes: callText("search") })).text, text);
+});
+
+test("a list that cannot be read is not passed on", async () => {
+  const compressed = (): HttpResponse => {
+    const response = jsonAnswer(listAnswer());
+    return { ...response, headers: [...response.headers, ["content-encoding", "gzip"]] };
+  };
+  const scripts: Record<string, Script> = {
+    compressed,
+    html: () => ({ ...jsonAnswer(listAnswer()), headers: [["content-type", "text/html"]] }),
+    "no JSON": () => jsonAnswer(`${listAnswer()}}`),
+  };
+  for (const [name, script] of Object.entries(scripts)) {
+    const at = rig({ script });
+    await assert.rejects(at.ask({ bytes: listText() }), { code: "upstream_failed" }, name);
+  }
+  const twice = rig({ script: () => jsonAnswer(listAnswer().replace('{"tools"', '{"tools":[],"tools"')) });
+  assert.equal((await twice.ask({ bytes: listText() })).json.error.data.reason, "mcp_invalid");
+  const resumed = rig({
+    script: () => ({
+      ...compressed(),
+      ...eventsAnswer([event(listAnswer())]),
+      headers: [
+        ["content-type", "text/event-stream"],
+        ["content-encoding", "gzip"],
+      ],
+    }),
+  });
+  await assert.rejects(resumed.ask(get), { code: "upstream_failed" });
+});
