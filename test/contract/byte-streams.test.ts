@@ -2,8 +2,6 @@
 import assert from "node:assert/strict";
 import { createHash, randomBytes } from "node:crypto";
 import { once } from "node:events";
-import { createServer } from "node:http";
-import type { AddressInfo } from "node:net";
 import { finished, type Duplex } from "node:stream";
 import { buffer } from "node:stream/consumers";
 import { suite, test } from "node:test";
@@ -11,67 +9,23 @@ import { deferred, withDeadline } from "../../src/async/index.ts";
 import {
   byteDuplex,
   ByteStreams,
-  ChannelAcceptor,
-  dialChannel,
   hubDialect,
-  memoryChannelPair,
   workerDialect,
   type HubChannel,
   type IncomingStream,
   type WorkerChannel,
 } from "../../src/channel/index.ts";
 import { isError, SallyportError } from "../../src/errors.ts";
-import { silentLog } from "../../src/log.ts";
-import {
-  limits,
-  type HubMessage,
-  type HubStream,
-  type TunnelStream,
-  type WorkerMessage,
-  type WorkerStream,
-} from "../../src/protocol/index.ts";
+import { limits, type TunnelStream } from "../../src/protocol/index.ts";
+import { memoryEnds, wsEnds } from "../helpers/channel-ends.ts";
 
 interface Ends extends AsyncDisposable {
   a: WorkerChannel;
   b: HubChannel;
 }
 
-function memory(): Promise<Ends> {
-  const { a, b } = memoryChannelPair(workerDialect, hubDialect);
-  return Promise.resolve({ a, b, [Symbol.asyncDispose]: () => closeBoth(a, b) });
-}
-
-async function overWs(): Promise<Ends> {
-  const server = createServer();
-  const accepted = deferred<HubChannel>();
-  const acceptor = new ChannelAcceptor<null, HubMessage, WorkerMessage, HubStream, WorkerStream>({
-    server,
-    dialect: hubDialect,
-    log: silentLog(),
-    authorize: () => Promise.resolve(null),
-    onChannel: (channel) => accepted.resolve(channel),
-  });
-  await new Promise<void>((resolve) => void server.listen(0, "127.0.0.1", resolve));
-  const { port } = server.address() as AddressInfo;
-  const url = `http://127.0.0.1:${port}`;
-  const a: WorkerChannel = await dialChannel({ url, token: "t", dialect: workerDialect, log: silentLog() });
-  const b = await accepted.promise;
-  return {
-    a,
-    b,
-    async [Symbol.asyncDispose]() {
-      await closeBoth(a, b);
-      await acceptor[Symbol.asyncDispose]();
-      await new Promise((resolve) => void server.close(resolve));
-    },
-  };
-}
-
-async function closeBoth(a: WorkerChannel, b: HubChannel): Promise<void> {
-  await a[Symbol.asyncDispose]();
-  await b[Symbol.asyncDispose]();
-}
-
+const memory = (): Promise<Ends> => memoryEnds(workerDialect, hubDialect);
+const overWs = (): Promise<Ends> => wsEnds(workerDialect, hubDialect);
 const soon = <T>(promise: Promise<T>, what: string): Promise<T> => withDeadline(promise, 20_000, what);
 const sha256 = (bytes: Uint8Array): string => createHash("sha256").update(bytes).digest("hex");
 const meta = (host = "docs.example"): TunnelStream => ({ kind: "tunnel", host, requestId: "r1" });
