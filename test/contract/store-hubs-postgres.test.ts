@@ -1,7 +1,8 @@
 /** Several hubs on one database: its tables, the work they share, what they hear of one another, and whose clock counts. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { steadyNow } from "../../src/async/index.ts";
+import { setImmediate } from "node:timers/promises";
+import { steadyNow, withDeadline } from "../../src/async/index.ts";
 import { isError } from "../../src/errors.ts";
 import { openPostgresStore, type Hint, type Store } from "../../src/store/index.ts";
 import { claimOne, leaseOne, logPart, newJob, openSession } from "../helpers/store.ts";
@@ -157,3 +158,14 @@ function hearsOf(store: Store): Heard {
     },
   };
 }
+
+test("a store that is given up at any moment after it was opened is over soon", async () => {
+  await using home = newHome();
+  for (let round = 0; round < 60; round += 1) {
+    await home.open();
+    const waitMs = (round % 20) / 2;
+    const until = performance.now() + waitMs;
+    while (performance.now() < until) await setImmediate();
+    await withDeadline(home.crash(), 5_000, `giving it up ${waitMs} ms after it was opened`);
+  }
+});

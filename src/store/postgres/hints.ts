@@ -29,6 +29,7 @@ export class Hints implements AsyncDisposable {
   readonly #stopped = new AbortController();
   readonly #running: Promise<void>;
   #connection: Connection | undefined;
+  #hears = false;
   #news: News = noNews();
   #timer: NodeJS.Timeout | undefined;
 
@@ -42,7 +43,7 @@ export class Hints implements AsyncDisposable {
   /** The first it hears, once others can be heard, is that it may have missed something. */
   listen(listener: (hint: Hint) => void): Disposable {
     this.#listeners.add(listener);
-    if (this.#connection !== undefined) listener({ kind: "missed" });
+    if (this.#hears) listener({ kind: "missed" });
     return { [Symbol.dispose]: () => void this.#listeners.delete(listener) };
   }
 
@@ -91,15 +92,24 @@ export class Hints implements AsyncDisposable {
   async #listenOnce(heard: () => void): Promise<void> {
     const connection = await Connection.open(this.#options);
     if (this.#stopped.signal.aborted) return connection.cut();
+    // from here on it is cut when this is disposed of, also while the server has not answered
+    this.#connection = connection;
     const over = new Promise<void>((resolve) => connection.onEnd(resolve));
     connection.onNotification((payload) => this.#hear(payload));
-    // A hint that is lost with the database costs a moment; its commit need not wait for the disk.
-    await connection.script(`SET synchronous_commit = off; LISTEN "${this.#channel.replaceAll('"', '""')}"`);
-    this.#connection = connection;
-    heard();
-    this.#emit({ kind: "missed" });
-    await over;
-    this.#connection = undefined;
+    try {
+      // A hint that is lost with the database costs a moment; its commit need not wait for the disk.
+      await connection.script(
+        `SET synchronous_commit = off; LISTEN "${this.#channel.replaceAll('"', '""')}"`,
+      );
+      this.#hears = true;
+      heard();
+      this.#emit({ kind: "missed" });
+      await over;
+    } finally {
+      this.#hears = false;
+      this.#connection = undefined;
+      connection.cut();
+    }
   }
 
   #hear(payload: string): void {
