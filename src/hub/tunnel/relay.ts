@@ -153,6 +153,7 @@ function lost({ host, offerer }: OpenRoute, error: unknown): unknown {
   });
 }
 
+/** In this order the far end takes the two for one, see `byteDuplex`. */
 function giveUp(pair: BytePair, error: unknown): void {
   const reason = givenUp(reasonOf(error));
   pair.out.reset(reason);
