@@ -1,10 +1,6 @@
 /** A job that prints on both streams, and the readers of what a job printed. */
 import { bytesOf, sseEvents, type SeenEvent, type TestHub } from "./hub.ts";
-import { SimulatedWorker, type SimulatedJob } from "./simulated-worker.ts";
-
-export function workerOf(hub: TestHub, run: (job: SimulatedJob) => Promise<void>): Promise<SimulatedWorker> {
-  return SimulatedWorker.start({ url: hub.url, token: hub.workerToken, run });
-}
+import type { SimulatedJob } from "./simulated-worker.ts";
 
 export function get(
   hub: TestHub,

@@ -3,7 +3,8 @@ import { randomBytes } from "node:crypto";
 import { test } from "node:test";
 import { deferred } from "../../src/async/index.ts";
 import { keepBuffersShortLived } from "../../src/heap.ts";
-import { eventsOf, get, printed, workerOf } from "../helpers/hub-output.ts";
+import { eventsOf, get, printed } from "../helpers/hub-output.ts";
+import { workerOf } from "../helpers/hub-workers.ts";
 import { eventually, sseEvents, TestHub } from "../helpers/hub.ts";
 import { SimulatedWorker, type SimulatedJob } from "../helpers/simulated-worker.ts";
 
@@ -12,9 +13,11 @@ test("a reader that does not read neither stalls the job and other readers nor m
   await using hub = await TestHub.start();
   const total = 160 * 2 ** 20;
   const block = randomBytes(2 ** 16);
-  await using _worker = await workerOf(hub, async (job) => {
-    for (let sent = 0; sent < total; sent += block.length) await job.stream("stdout", block);
-    await job.exit();
+  await using _worker = await workerOf(hub, {
+    run: async (job) => {
+      for (let sent = 0; sent < total; sent += block.length) await job.stream("stdout", block);
+      await job.exit();
+    },
   });
   const stop = new AbortController();
   const { id } = await hub.submit();
@@ -41,12 +44,14 @@ test("a hub restarted in the middle of the output goes on where it was, and noth
   await using first = await TestHub.start();
   const resume = deferred<void>();
   const held = deferred<SimulatedJob>();
-  await using worker = await workerOf(first, async (job) => {
-    job.started();
-    job.print("stdout", "before ");
-    held.resolve(job);
-    await resume.promise;
-    job.print("stdout", "after");
+  await using worker = await workerOf(first, {
+    run: async (job) => {
+      job.started();
+      job.print("stdout", "before ");
+      held.resolve(job);
+      await resume.promise;
+      job.print("stdout", "after");
+    },
   });
   const { id } = await first.submit();
   const job = await held.promise;
@@ -78,7 +83,7 @@ test("a hub restarted in the middle of the output goes on where it was, and noth
 test("a channel cut again and again while a job prints loses and doubles nothing", async () => {
   await using hub = await TestHub.start();
   const held = deferred<SimulatedJob>();
-  await using worker = await workerOf(hub, async (job) => held.resolve(job));
+  await using worker = await workerOf(hub, { run: async (job) => held.resolve(job) });
   const { id } = await hub.submit();
   const job = await held.promise;
   job.started();
@@ -102,9 +107,11 @@ test("a channel cut again and again while a job prints loses and doubles nothing
 
 test("a reader follows a job across its attempts", async () => {
   await using hub = await TestHub.start({ intervals: { leaseMs: 300, heartbeatMs: 50 } });
-  const lost = await workerOf(hub, async (job) => {
-    job.started();
-    job.print("stdout", "one");
+  const lost = await workerOf(hub, {
+    run: async (job) => {
+      job.started();
+      job.print("stdout", "one");
+    },
   });
   const { id } = await hub.submit({ retry: { maxAttempts: 2 } });
   const events = eventsOf(hub, id);

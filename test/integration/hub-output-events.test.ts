@@ -9,8 +9,8 @@ import {
   submitAndFollow,
   wholeStderr,
   wholeStdout,
-  workerOf,
 } from "../helpers/hub-output.ts";
+import { workerOf } from "../helpers/hub-workers.ts";
 import { bytesOf, sseEvents, TestHub, type SeenEvent } from "../helpers/hub.ts";
 
 /** Its epoch hangs on whether the job was handed over with the commit that took it. */
@@ -18,7 +18,7 @@ const firstAttempt = /^1\.[12]:0$/;
 
 test("events come in order, byte-exact, and what a job prints cannot pose as one", async () => {
   await using hub = await TestHub.start();
-  await using _worker = await workerOf(hub, printMuch);
+  await using _worker = await workerOf(hub, { run: printMuch });
   const { id } = await hub.submit();
   const events = await eventsOf(hub, id);
   assert.deepEqual(
@@ -37,7 +37,7 @@ test("events come in order, byte-exact, and what a job prints cannot pose as one
 
 test("resuming behind any event gives exactly the rest; behind the last there is nothing", async () => {
   await using hub = await TestHub.start();
-  await using _worker = await workerOf(hub, printMuch);
+  await using _worker = await workerOf(hub, { run: printMuch });
   const { id } = await hub.submit();
   const all = await eventsOf(hub, id);
   for (const [at, event] of all.entries()) {
@@ -49,7 +49,7 @@ test("resuming behind any event gives exactly the rest; behind the last there is
 
 test("an id of a grant that was never recorded leads to all of the attempt that has its number", async () => {
   await using hub = await TestHub.start();
-  await using _worker = await workerOf(hub, printMuch);
+  await using _worker = await workerOf(hub, { run: printMuch });
   const { id } = await hub.submit();
   const all = await eventsOf(hub, id);
   assert.deepEqual(await eventsOf(hub, id, "1.7:90"), all.slice(1));
@@ -77,7 +77,7 @@ test("what is printed is read before the store has taken the lease and the outpu
       [Symbol.asyncDispose]: () => store[Symbol.asyncDispose](),
     }),
   });
-  await using _worker = await workerOf(hub, printMuch);
+  await using _worker = await workerOf(hub, { run: printMuch });
   const seen: SeenEvent[] = [];
   for await (const event of sseEvents(await submitAndFollow(hub))) {
     seen.push(event);
@@ -92,12 +92,14 @@ test("what is printed is read before the store has taken the lease and the outpu
 test("a submission can be answered by its own events, live", async () => {
   await using hub = await TestHub.start();
   const printMore = deferred<void>();
-  await using _worker = await workerOf(hub, async (job) => {
-    job.started();
-    job.print("stdout", "first");
-    await printMore.promise;
-    job.print("stdout", "second");
-    await job.exit();
+  await using _worker = await workerOf(hub, {
+    run: async (job) => {
+      job.started();
+      job.print("stdout", "first");
+      await printMore.promise;
+      job.print("stdout", "second");
+      await job.exit();
+    },
   });
   const response = await submitAndFollow(hub);
   assert.equal(response.status, 200);

@@ -1,20 +1,13 @@
 import assert from "node:assert/strict";
 import { createHash, randomBytes } from "node:crypto";
 import { test } from "node:test";
-import {
-  eventsOf,
-  get,
-  printed,
-  printMuch,
-  wholeStderr,
-  wholeStdout,
-  workerOf,
-} from "../helpers/hub-output.ts";
+import { eventsOf, get, printed, printMuch, wholeStderr, wholeStdout } from "../helpers/hub-output.ts";
+import { workerOf } from "../helpers/hub-workers.ts";
 import { TestHub } from "../helpers/hub.ts";
 
 test("raw output honours ranges and says what is outside", async () => {
   await using hub = await TestHub.start();
-  await using _worker = await workerOf(hub, printMuch);
+  await using _worker = await workerOf(hub, { run: printMuch });
   const { id } = await hub.submit();
   await hub.wait(id);
   const whole = await get(hub, `/v1/jobs/${id}/stdout`);
@@ -40,14 +33,14 @@ test("raw output honours ranges and says what is outside", async () => {
 
 test("following raw output starts before the job runs and ends with it", async () => {
   await using hub = await TestHub.start();
-  await (await workerOf(hub, printMuch))[Symbol.asyncDispose]();
+  await (await workerOf(hub, { run: printMuch }))[Symbol.asyncDispose]();
   const { id } = await hub.submit();
   const [stdout, stderr, rest] = await Promise.all([
     get(hub, `/v1/jobs/${id}/stdout?follow`),
     get(hub, `/v1/jobs/${id}/stderr?follow=true`),
     get(hub, `/v1/jobs/${id}/stdout?follow`, { range: "bytes=6-" }),
   ]);
-  await using _worker = await workerOf(hub, printMuch);
+  await using _worker = await workerOf(hub, { run: printMuch });
   assert.deepEqual(Buffer.from(await stdout.arrayBuffer()), wholeStdout);
   assert.deepEqual(Buffer.from(await stderr.arrayBuffer()), wholeStderr);
   assert.equal(rest.status, 206);
@@ -58,10 +51,12 @@ test("a large random output arrives whole by every way there is", async () => {
   await using hub = await TestHub.start();
   const content = randomBytes(5_000_000);
   const digest = createHash("sha256").update(content).digest("hex");
-  await using _worker = await workerOf(hub, async (job) => {
-    for (let at = 0; at < content.length; at += 50_001)
-      await job.stream("stdout", content.subarray(at, at + 50_001));
-    await job.exit();
+  await using _worker = await workerOf(hub, {
+    run: async (job) => {
+      for (let at = 0; at < content.length; at += 50_001)
+        await job.stream("stdout", content.subarray(at, at + 50_001));
+      await job.exit();
+    },
   });
   const { id } = await hub.submit();
   const [live, events] = await Promise.all([

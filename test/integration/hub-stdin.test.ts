@@ -3,16 +3,18 @@ import { randomBytes } from "node:crypto";
 import { test } from "node:test";
 import { deferred } from "../../src/async/index.ts";
 import { SallyportError } from "../../src/errors.ts";
-import { workerOf } from "../helpers/hub-output.ts";
+import { workerOf } from "../helpers/hub-workers.ts";
 import { eventually, TestHub } from "../helpers/hub.ts";
 import type { SimulatedJob } from "../helpers/simulated-worker.ts";
 
 test("a program's stdin is fed as it reads, over several requests, until one ends it", async () => {
   await using hub = await TestHub.start();
   const read = deferred<Buffer>();
-  await using _worker = await workerOf(hub, async (job) => {
-    read.resolve(await job.readAll("stdin"));
-    await job.exit();
+  await using _worker = await workerOf(hub, {
+    run: async (job) => {
+      read.resolve(await job.readAll("stdin"));
+      await job.exit();
+    },
   });
   const { id } = await hub.submit({ stdin: { stream: true } });
   const post = (body: string | Uint8Array<ArrayBuffer>, query = ""): ReturnType<TestHub["call"]> =>
@@ -30,7 +32,7 @@ test("a program's stdin is fed as it reads, over several requests, until one end
 test("stdin that nobody reads is refused: never asked for, closed by the program, or with the job", async () => {
   await using hub = await TestHub.start();
   const jobs: SimulatedJob[] = [];
-  await using _worker = await workerOf(hub, async (job) => void jobs.push(job));
+  await using _worker = await workerOf(hub, { run: async (job) => void jobs.push(job) });
   const post = (id: string, body: string | Uint8Array<ArrayBuffer>): ReturnType<TestHub["call"]> =>
     hub.call(`/v1/jobs/${id}/stdin`, { method: "POST", body });
   const plain = await hub.submit();
