@@ -55,6 +55,13 @@ function wire(
   return async (signal, host) => byteDuplex(await near.open(meta(host), signal));
 }
 
+/** One stream, as its opener and as its far end have it; `open` makes more. */
+async function opened(ends: Ends): Promise<{ open: ReturnType<typeof wire>; stream: Duplex; far: Duplex }> {
+  const served = deferred<Duplex>();
+  const open = wire(ends, (stream) => served.resolve(stream));
+  return { open, stream: await open(), far: await served.promise };
+}
+
 const echo = (stream: Duplex): void => {
   stream.on("error", () => undefined);
   stream.pipe(stream);
@@ -127,10 +134,7 @@ for (const [name, make] of [
 
     test("end at both sides with the error one side destroys them with", async () => {
       await using ends = await make();
-      const served = deferred<Duplex>();
-      const open = wire(ends, (stream) => served.resolve(stream));
-      const stream = await open();
-      const far = await served.promise;
+      const { stream, far } = await opened(ends);
       const [near, there] = [failure(stream), failure(far)];
       far.resume();
       stream.destroy(new SallyportError("outcome_unknown", "cut", { details: { layer: "edge" } }));
@@ -142,10 +146,7 @@ for (const [name, make] of [
 
     test("end with the channel, read or not", async () => {
       await using ends = await make();
-      const served = deferred<Duplex>();
-      const open = wire(ends, (stream) => served.resolve(stream));
-      const stream = await open();
-      const far = await served.promise;
+      const { open, stream, far } = await opened(ends);
       const both = [failure(stream), failure(far)];
       const pending = open(undefined, "silent.example");
       ends.a.abort(new SallyportError("channel_closed", "cut"));
@@ -186,10 +187,7 @@ for (const [name, make] of [
 
     test("are read to their end where the far end is closed behind it, however late", async () => {
       await using ends = await make();
-      const served = deferred<Duplex>();
-      const open = wire(ends, (stream) => served.resolve(stream));
-      const stream = await open();
-      const far = await served.promise;
+      const { open, stream, far } = await opened(ends);
       const reply = randomBytes(limits.streamWindow);
       far.end(reply, () => far.destroy());
       stream.write("nobody reads this any more");
@@ -201,10 +199,7 @@ for (const [name, make] of [
 
     test("are closed only once the far end has all they were given", async () => {
       await using ends = await make();
-      const served = deferred<Duplex>();
-      const open = wire(ends, (stream) => served.resolve(stream));
-      const stream = await open();
-      const far = await served.promise;
+      const { open, stream, far } = await opened(ends);
       const order: string[] = [];
       far.once("close", () => order.push("closed"));
       far.end(randomBytes(limits.streamWindow), () => far.destroy());
@@ -218,10 +213,7 @@ for (const [name, make] of [
 
     test("whose far end takes no more break when they are written to after the reply was read", async () => {
       await using ends = await make();
-      const served = deferred<Duplex>();
-      const open = wire(ends, (stream) => served.resolve(stream));
-      const stream = await open();
-      const far = await served.promise;
+      const { stream, far } = await opened(ends);
       far.end("reply", () => far.destroy());
       assert.equal(String(await soon(buffer(stream), "the reply")), "reply");
       await soon(closed(far), "the far end closed");
@@ -232,10 +224,7 @@ for (const [name, make] of [
 
     test("that break inside a reply end at once, read or not", async () => {
       await using ends = await make();
-      const served = deferred<Duplex>();
-      const open = wire(ends, (stream) => served.resolve(stream));
-      const stream = await open();
-      const far = await served.promise;
+      const { stream, far } = await opened(ends);
       far.on("error", () => undefined);
       const broken = failure(stream);
       far.write(randomBytes(1_000), () => far.destroy(new SallyportError("outcome_unknown", "cut")));
@@ -244,10 +233,7 @@ for (const [name, make] of [
 
     test("tell a dead end from an ended one", async () => {
       await using ends = await make();
-      const served = deferred<Duplex>();
-      const open = wire(ends, (stream) => served.resolve(stream));
-      const stream = await open();
-      const far = await served.promise;
+      const { stream, far } = await opened(ends);
       stream.write("part");
       await once(far, "readable");
       const ended = failure(far);

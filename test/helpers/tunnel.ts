@@ -59,6 +59,12 @@ export class EchoTunnel implements TunnelOffer {
   }
 }
 
+/** Serves whoever comes with `reply`, and closes behind it without reading. */
+export const hangUpAfter =
+  (reply: Buffer) =>
+  (bytes: Duplex): void =>
+    void bytes.end(reply, () => bytes.destroy());
+
 function closed(stream: Duplex): Promise<void> {
   return stream.closed ? Promise.resolve() : new Promise((resolve) => stream.once("close", resolve));
 }

@@ -10,7 +10,7 @@ import { connect as tlsConnect, type TLSSocket } from "node:tls";
 import { deferred, withDeadline } from "../../src/async/index.ts";
 import type { EdgeOptions } from "../../src/hub/index.ts";
 import { eventually, TestHub } from "../helpers/hub.ts";
-import { EchoTunnel, offered, overTls, readUntil, TestConnector } from "../helpers/tunnel.ts";
+import { EchoTunnel, hangUpAfter, offered, overTls, readUntil, TestConnector } from "../helpers/tunnel.ts";
 
 const docs = "docs.tunnel.example";
 
@@ -158,25 +158,19 @@ test("a connector that is lost ends its callers' connections at once", async () 
   assert.equal(error?.code, "ECONNRESET", "a cut connection must not look like an ended one");
 });
 
-/** Says `reply` to whoever comes, and closes behind it without reading; resolves when somebody came. */
-function hangsUp({ tunnel }: Rig, reply: Buffer): Promise<void> {
-  const came = deferred<void>();
-  tunnel.serve = (bytes) => {
-    bytes.end(reply, () => bytes.destroy());
-    came.resolve();
-  };
-  return came.promise;
-}
-
 const edgeConnections = async ({ hub }: Rig): Promise<string | undefined> =>
   /^sallyport_edge_connections (\d+)$/m.exec((await hub.call("/metrics", { key: null })).text)?.[1];
 
 test("a caller that is slow is given the whole reply of a connector that closed behind it", async () => {
   await using r = await rig();
   const reply = randomBytes(16 * 2 ** 20);
-  const came = hangsUp(r, reply);
+  const came = deferred<void>();
+  r.tunnel.serve = (bytes) => {
+    hangUpAfter(reply)(bytes);
+    came.resolve();
+  };
   const socket = await asking(r);
-  await came;
+  await came.promise;
   assert.equal(r.connector.end.active, 1, "nobody took the reply so far");
   const read = await withDeadline(buffer(socket), 10_000, "the reply");
   assert.ok(read.equals(reply), `${read.length} bytes of ${reply.length}`);
@@ -186,7 +180,7 @@ test("a caller that is slow is given the whole reply of a connector that closed 
 
 test("a caller that was given its reply and does not go is let go", async () => {
   await using r = await rig({ lingerMs: 500 });
-  void hangsUp(r, Buffer.from("reply"));
+  r.tunnel.serve = hangUpAfter(Buffer.from("reply"));
   const socket = await asking(r);
   assert.equal(await withDeadline(text(socket), 10_000, "the reply"), "reply");
   assert.equal(await edgeConnections(r), "1");

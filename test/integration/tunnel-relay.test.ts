@@ -10,7 +10,7 @@ import { isError, type SallyportError } from "../../src/errors.ts";
 import { limits } from "../../src/protocol/index.ts";
 import { eventually, TestHub } from "../helpers/hub.ts";
 import { SimulatedWorker } from "../helpers/simulated-worker.ts";
-import { EchoTunnel, offered, readUntil, TestConnector } from "../helpers/tunnel.ts";
+import { EchoTunnel, hangUpAfter, offered, readUntil, TestConnector } from "../helpers/tunnel.ts";
 
 const docs = "docs.tunnel.example";
 
@@ -80,29 +80,12 @@ test("a host nobody offers is route_unknown at layer name", async () => {
   await assert.rejects(r.caller.call("nowhere.example"), coded("route_unknown", "name"));
 });
 
-/** Says `reply` to whoever comes, and closes behind it without reading. */
-class HangsUp extends EchoTunnel {
-  readonly #reply: Buffer;
-
-  constructor(reply: Buffer) {
-    super("a", [offered(docs)]);
-    this.#reply = reply;
-  }
-
-  override serve(bytes: Duplex): void {
-    bytes.end(this.#reply, () => bytes.destroy());
-  }
-}
-
 test("a caller is given the whole reply of a connector that closes behind it, however late it reads", async () => {
   await using r = await rig();
   const reply = randomBytes(4 * limits.streamWindow);
-  await using _c = await TestConnector.start({
-    ...r,
-    url: r.hub.url,
-    connectorId: "a",
-    offer: new HangsUp(reply),
-  });
+  const tunnel = new EchoTunnel("a", [offered(docs)]);
+  tunnel.serve = hangUpAfter(reply);
+  await using _c = await TestConnector.start({ ...r, url: r.hub.url, connectorId: "a", offer: tunnel });
   await knows(r, docs);
   const stream = await r.caller.end.open({ host: docs, requestId: "r1" }, new AbortController().signal);
   stream.write("nobody reads this");
