@@ -8,6 +8,7 @@ import { abortable, Backoff, deferred, sleep, type Deferred } from "../../async/
 import type { Log } from "../../log.ts";
 import type { Engine } from "./engine.ts";
 import { engineCall, statusOf } from "./errors.ts";
+import { eventLines } from "./event-lines.ts";
 import { ownerFilter, type Owner } from "./labels.ts";
 
 /** What is known of one container. */
@@ -116,13 +117,8 @@ export class EngineEvents implements AsyncDisposable {
 
   /** Returns when the subscription ends, however it ends. */
   async #read(events: Readable): Promise<void> {
-    let rest = "";
     try {
-      for await (const chunk of events.setEncoding("utf8")) {
-        const lines = (rest + String(chunk)).split("\n");
-        rest = lines.pop() ?? "";
-        for (const line of lines) this.#take(line);
-      }
+      for await (const line of eventLines(events)) this.#take(line);
     } catch {
       // a connection that broke and one that was closed need the same: a new subscription
     }

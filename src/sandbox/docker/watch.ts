@@ -2,6 +2,7 @@
 import type { Readable } from "node:stream";
 import { Engine } from "./engine.ts";
 import { engineCall } from "./errors.ts";
+import { eventLines } from "./event-lines.ts";
 import { labelNames } from "./labels.ts";
 
 /** What an engine holds of some workers. */
@@ -95,13 +96,8 @@ class LiveWatch implements EngineWatch {
   }
 
   async #read(events: Readable): Promise<void> {
-    let rest = "";
     try {
-      for await (const chunk of events.setEncoding("utf8")) {
-        const lines = (rest + String(chunk)).split("\n");
-        rest = lines.pop() ?? "";
-        for (const line of lines) this.#take(line);
-      }
+      for await (const line of eventLines(events)) this.#take(line);
     } catch {
       // however it ends, the engine's word is over
     }
