@@ -1,31 +1,24 @@
 /** A way to the engine that a test closes and opens again. */
-import { once } from "node:events";
-import { mkdtemp, rm } from "node:fs/promises";
-import { createServer, type Socket } from "node:net";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { createServer, type Server, type Socket } from "node:net";
 import * as docker from "./docker.ts";
+import { joinSockets, openDoor, type EngineDoor } from "./engine-way.ts";
 
 /** A way to the engine that can be cut, as a restart of the engine cuts it. */
 export class CutEngine implements AsyncDisposable {
-  readonly #folder: string;
+  readonly address: string;
+  readonly #door: EngineDoor;
   readonly #sockets = new Set<Socket>();
-  readonly #server = createServer((near) => this.#join(near));
   #open = true;
 
-  private constructor(folder: string) {
-    this.#folder = folder;
+  private constructor(server: Server, door: EngineDoor) {
+    this.#door = door;
+    this.address = door.address;
+    server.on("connection", (near) => this.#join(near));
   }
 
   static async start(): Promise<CutEngine> {
-    const cut = new CutEngine(await mkdtemp(join(tmpdir(), "sallyport-engine-")));
-    cut.#server.listen(join(cut.#folder, "engine.sock"));
-    await once(cut.#server, "listening");
-    return cut;
-  }
-
-  get address(): string {
-    return `unix://${join(this.#folder, "engine.sock")}`;
+    const server = createServer();
+    return new CutEngine(server, await openDoor(server));
   }
 
   cut(): void {
@@ -39,27 +32,11 @@ export class CutEngine implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.cut();
-    this.#server.close();
-    await rm(this.#folder, { recursive: true });
+    await this.#door[Symbol.asyncDispose]();
   }
 
   #join(near: Socket): void {
-    if (!this.#open) {
-      near.destroy();
-      return;
-    }
-    const far = docker.connectEngine();
-    for (const [one, other] of [
-      [near, far],
-      [far, near],
-    ] as const) {
-      this.#sockets.add(one);
-      one.on("error", () => other.destroy());
-      one.on("close", () => {
-        this.#sockets.delete(one);
-        other.destroy();
-      });
-      one.pipe(other);
-    }
+    if (this.#open) joinSockets(near, docker.connectEngine(), this.#sockets);
+    else near.destroy();
   }
 }

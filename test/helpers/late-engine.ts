@@ -1,37 +1,29 @@
 /** A way to the engine that loses a request and has it carried out all the same. */
-import { once } from "node:events";
-import { mkdtemp, rm } from "node:fs/promises";
-import { createServer, type Socket } from "node:net";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { createServer, type Server, type Socket } from "node:net";
 import * as docker from "./docker.ts";
+import { openDoor, type EngineDoor } from "./engine-way.ts";
 
 /** A way to the engine on which one creation is answered with a closed connection, and carried out only later. */
 export class LateEngine implements AsyncDisposable {
-  readonly #folder: string;
-  readonly #server = createServer((near) => this.#join(near));
+  readonly address: string;
+  readonly #door: EngineDoor;
   /** The status line of the engine's answer to the lost creation */
   readonly made = Promise.withResolvers<string>();
   #lost = false;
 
-  private constructor(folder: string) {
-    this.#folder = folder;
+  private constructor(server: Server, door: EngineDoor) {
+    this.#door = door;
+    this.address = door.address;
+    server.on("connection", (near) => this.#join(near));
   }
 
   static async start(): Promise<LateEngine> {
-    const late = new LateEngine(await mkdtemp(join(tmpdir(), "sallyport-engine-")));
-    late.#server.listen(join(late.#folder, "engine.sock"));
-    await once(late.#server, "listening");
-    return late;
-  }
-
-  get address(): string {
-    return `unix://${join(this.#folder, "engine.sock")}`;
+    const server = createServer();
+    return new LateEngine(server, await openDoor(server));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#server.close();
-    await rm(this.#folder, { recursive: true });
+    await this.#door[Symbol.asyncDispose]();
   }
 
   #join(near: Socket): void {

@@ -1,10 +1,7 @@
 /** A way to the engine that writes down every call and passes it on unchanged, unless a test has it refused. */
-import { once } from "node:events";
-import { mkdtemp, rm } from "node:fs/promises";
-import { createServer, request, type IncomingMessage, type ServerResponse } from "node:http";
+import { createServer, request, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import { connect, type Socket } from "node:net";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { joinSockets, openDoor, type EngineDoor } from "./engine-way.ts";
 
 export interface EngineCall {
   method: string;
@@ -21,33 +18,30 @@ export class RecordingEngine implements AsyncDisposable {
   readonly calls: EngineCall[] = [];
   /** What the engine says of its failure to answer this call, which then does not reach it; undefined passes it on */
   refusal: (call: EngineCall) => string | undefined = () => undefined;
-  readonly #folder: string;
+  readonly address: string;
+  readonly #door: EngineDoor;
+  readonly #server: Server;
   readonly #sockets = new Set<Socket>();
-  readonly #server = createServer((near, answer) => this.#pass(near, answer));
 
-  private constructor(folder: string) {
-    this.#folder = folder;
-    this.#server.on("upgrade", (near: IncomingMessage, socket: Socket, head: Buffer) =>
+  private constructor(server: Server, door: EngineDoor) {
+    this.#server = server;
+    this.#door = door;
+    this.address = door.address;
+    server.on("request", (near, answer) => this.#pass(near, answer));
+    server.on("upgrade", (near: IncomingMessage, socket: Socket, head: Buffer) =>
       this.#hijack(near, socket, head),
     );
   }
 
   static async start(): Promise<RecordingEngine> {
-    const engine = new RecordingEngine(await mkdtemp(join(tmpdir(), "sallyport-recording-")));
-    engine.#server.listen(join(engine.#folder, "engine.sock"));
-    await once(engine.#server, "listening");
-    return engine;
-  }
-
-  get address(): string {
-    return `unix://${join(this.#folder, "engine.sock")}`;
+    const server = createServer();
+    return new RecordingEngine(server, await openDoor(server));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     for (const socket of this.#sockets) socket.destroy();
     this.#server.closeAllConnections();
-    this.#server.close();
-    await rm(this.#folder, { recursive: true });
+    await this.#door[Symbol.asyncDispose]();
   }
 
   #note(near: IncomingMessage): EngineCall {
@@ -90,17 +84,6 @@ export class RecordingEngine implements AsyncDisposable {
     const top = [`${near.method} ${near.url} HTTP/1.1`, ...lines, "", ""].join("\r\n");
     // in one piece: the engine hands everything it has not read yet at the moment of the switch to the container
     far.write(Buffer.concat([Buffer.from(top), head]));
-    for (const [one, other] of [
-      [socket, far],
-      [far, socket],
-    ] as const) {
-      this.#sockets.add(one);
-      one.on("error", () => other.destroy());
-      one.on("close", () => {
-        this.#sockets.delete(one);
-        other.destroy();
-      });
-      one.pipe(other);
-    }
+    joinSockets(socket, far, this.#sockets);
   }
 }
