@@ -164,3 +164,16 @@ export class SimulatedJob {
     return stream;
   }
 }
+
+/** How a simulated worker runs its first job as the test says: `job` resolves once it has started. */
+export function steered(): { run: (job: SimulatedJob) => Promise<void>; job: Promise<SimulatedJob> } {
+  const begun = deferred<SimulatedJob>();
+  return {
+    job: begun.promise,
+    run: async (job) => {
+      job.started();
+      begun.resolve(job);
+      await job.cancelled.promise;
+    },
+  };
+}

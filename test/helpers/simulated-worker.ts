@@ -15,9 +15,9 @@ import {
   type WorkerMessage,
   type WorkerStream,
 } from "../../src/protocol/index.ts";
-import { SimulatedJob } from "./simulated-worker-job.ts";
+import { SimulatedJob, steered } from "./simulated-worker-job.ts";
 
-export { SimulatedJob };
+export { SimulatedJob, steered };
 
 type Welcome = Extract<HubMessage, { type: "welcome" }>;
 

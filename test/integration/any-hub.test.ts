@@ -1,12 +1,11 @@
 /** Two hubs on one PostgreSQL: what is connected to one is seen and served at the other. */
 import assert from "node:assert/strict";
 import { after, test } from "node:test";
-import { deferred } from "../../src/async/index.ts";
 import { SallyportError } from "../../src/errors.ts";
 import { eventually, type TestHub } from "../helpers/hub.ts";
 import { HubPair } from "../helpers/hub-pair.ts";
 import { PostgresServer } from "../helpers/postgres.ts";
-import { profileOffer, SimulatedWorker, type SimulatedJob } from "../helpers/simulated-worker.ts";
+import { profileOffer, SimulatedWorker, steered } from "../helpers/simulated-worker.ts";
 import { offered } from "../helpers/tunnel.ts";
 
 const server = await PostgresServer.start();
@@ -124,19 +123,6 @@ test("a drain of a worker nobody has names those there are; of one whose hub is 
   const silent = await a.call("/v1/workers/w1/drain", { method: "POST" });
   assert.deepEqual([silent.status, silent.json.error.code], [503, "hub_unreachable"]);
 });
-
-/** A worker's job that waits for the test. */
-function steered(): { run: (job: SimulatedJob) => Promise<void>; job: Promise<SimulatedJob> } {
-  const begun = deferred<SimulatedJob>();
-  return {
-    job: begun.promise,
-    run: async (job) => {
-      job.started();
-      begun.resolve(job);
-      await job.cancelled.promise;
-    },
-  };
-}
 
 const feed = (hub: TestHub, id: string, body: string | Buffer, query = "") =>
   hub.call(`/v1/jobs/${id}/stdin${query}`, { method: "POST", body: body as string });

@@ -1,12 +1,11 @@
 /** Two hubs on one PostgreSQL, with workers that run nothing. */
 import assert from "node:assert/strict";
 import { after, test } from "node:test";
-import { deferred } from "../../src/async/index.ts";
 import { SallyportError } from "../../src/errors.ts";
 import { bytesOf, eventually, sseEvents, type SeenEvent, type TestHub } from "../helpers/hub.ts";
 import { HubPair } from "../helpers/hub-pair.ts";
 import { PostgresServer } from "../helpers/postgres.ts";
-import { profileOffer, SimulatedWorker, type SimulatedJob } from "../helpers/simulated-worker.ts";
+import { profileOffer, SimulatedWorker, steered, type SimulatedJob } from "../helpers/simulated-worker.ts";
 
 const server = await PostgresServer.start();
 after(() => server[Symbol.asyncDispose]());
@@ -32,19 +31,6 @@ function collect(response: Response): {
 
 const textOf = (events: readonly SeenEvent[]): string =>
   Buffer.concat(events.filter(({ event }) => event === "stdout").map(bytesOf)).toString();
-
-/** A job that prints what the test says, when it says so. */
-function steered(): { run: (job: SimulatedJob) => Promise<void>; job: Promise<SimulatedJob> } {
-  const begun = deferred<SimulatedJob>();
-  return {
-    job: begun.promise,
-    run: async (job) => {
-      job.started();
-      begun.resolve(job);
-      await job.cancelled.promise;
-    },
-  };
-}
 
 test("a job submitted at one hub runs at the other's worker, and the first streams its output as it comes", async () => {
   await using hubs = await HubPair.start(server);

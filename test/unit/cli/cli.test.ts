@@ -3,7 +3,7 @@ import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import type { Keys } from "../../../src/cli/index.ts";
-import { json, result, scriptedHub } from "../client/scripted-hub.ts";
+import { jobView, json, result, scriptedHub } from "../client/scripted-hub.ts";
 import { cli } from "./harness.ts";
 
 const wrongLines: [string[], RegExp][] = [
@@ -69,18 +69,7 @@ test("--version prints the version alone", async () => {
   assert.equal(command.stdout().toString(), "0.0.0\n");
 });
 
-const job = {
-  id: "job_1",
-  state: "failed",
-  profile: "python",
-  tenant: "default",
-  createdAt: "2026-01-01T00:00:00.000Z",
-  priority: 0,
-  labels: {},
-  cancelRequested: false,
-  attempts: [],
-  result: { ...result, state: "failed", exitCode: 3 },
-};
+const job = jobView({ state: "failed", result: { ...result, state: "failed", exitCode: 3 } });
 
 test("jobs are listed in columns, or as JSON", async () => {
   await using hub = await scriptedHub(json(200, { jobs: [job], next: "c2" }));

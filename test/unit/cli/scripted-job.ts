@@ -1,5 +1,5 @@
 /** What a scripted hub says of one job, and its answers by path. */
-import { event, result, type Handler } from "../client/scripted-hub.ts";
+import { event, jobView, result, type Handler } from "../client/scripted-hub.ts";
 
 export const headers = { "x-job-id": "job_1" };
 export const queued = event("0:0", "queued", { job: "job_1", at: 1 });
@@ -7,19 +7,8 @@ export const finished = (change: object = {}): string =>
   event("1:9:end", "finished", { result: { ...result, ...change } });
 export const output = (stream: string, offset: number, bytes: Uint8Array): string =>
   event(`1:${offset + 1}`, stream, { at: 1, offset, base64: Buffer.from(bytes).toString("base64") });
-export const job = (change: object = {}): object => ({
-  id: "job_1",
-  state: "running",
-  profile: "shell",
-  tenant: "default",
-  createdAt: "2026-01-01T00:00:00.000Z",
-  priority: 0,
-  labels: {},
-  cancelRequested: false,
-  attempts: [],
-  result: null,
-  ...change,
-});
+export const job = (change: object = {}): object =>
+  jobView({ state: "running", profile: "shell", ...change });
 
 /** Answers by path, so that requests may come in any order. */
 export function routes(table: Record<string, Handler>): Handler {

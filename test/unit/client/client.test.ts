@@ -3,20 +3,9 @@ import { createHash } from "node:crypto";
 import { createServer } from "node:net";
 import { test } from "node:test";
 import { createClient, type JobEvent } from "../../../src/client/index.ts";
-import { event, json, result, scriptedHub, sse, type Handler } from "./scripted-hub.ts";
+import { event, jobView, json, result, scriptedHub, sse, type Handler } from "./scripted-hub.ts";
 
-const view = {
-  id: "job_1",
-  state: "queued",
-  profile: "python",
-  tenant: "default",
-  createdAt: "2026-01-01T00:00:00.000Z",
-  priority: 0,
-  labels: {},
-  cancelRequested: false,
-  attempts: [],
-  result: null,
-};
+const view = jobView({});
 const request = { profile: "python", code: "print(1)" };
 const key = "sp_test";
 

@@ -51,6 +51,21 @@ export function event(id: string, name: string, data: unknown): string {
   return `id: ${id}\nevent: ${name}\ndata: ${JSON.stringify(data)}\n\n`;
 }
 
+/** What a hub says of a job, as far as `change` does not say otherwise. */
+export const jobView = <Change extends object>(change: Change) => ({
+  id: "job_1",
+  state: "queued",
+  profile: "python",
+  tenant: "default",
+  createdAt: "2026-01-01T00:00:00.000Z",
+  priority: 0,
+  labels: {},
+  cancelRequested: false,
+  attempts: [],
+  result: null,
+  ...change,
+});
+
 export const result = {
   state: "succeeded",
   exitCode: 0,
