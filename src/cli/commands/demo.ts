@@ -1,4 +1,3 @@
-import { exitCodes } from "../exit-codes.ts";
 import { bind, examples, type Register } from "../command.ts";
 
 export const registerDemo: Register = (parent, dispatch) => {
@@ -10,6 +9,6 @@ export const registerDemo: Register = (parent, dispatch) => {
   examples(command, "npm run demo", "sallyport demo");
   bind<object>(command, dispatch, async (context) => {
     const { demonstrate } = await import("../demo/index.ts");
-    return (await demonstrate(context)) ? exitCodes.ok : exitCodes.failed;
+    return await demonstrate(context);
   });
 };

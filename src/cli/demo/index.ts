@@ -1,7 +1,10 @@
 /** The demonstration: a hub, a worker, and real jobs, each checked. */
 import { mkdir, mkdtemp, rm } from "node:fs/promises";
 import { join } from "node:path";
+import { abortable } from "../../async/index.ts";
+import { SallyportError } from "../../errors.ts";
 import type { Context } from "../context.ts";
+import { exitCodes } from "../exit-codes.ts";
 import { startFleet, type Fleet } from "./fleet.ts";
 import { limits } from "./limits.ts";
 import { network } from "./network.ts";
@@ -9,27 +12,46 @@ import { outside } from "./outside.ts";
 import { expect, type Step } from "./step.ts";
 import { work } from "./work.ts";
 
-/** Resolves with whether every step held. Whatever happens, the processes it started are gone when it settles. */
-export async function demonstrate(context: Context): Promise<boolean> {
+/**
+ * Resolves with the exit code: 0 when every step held, 130 after Ctrl-C. Whatever happens, the processes it started are gone when it
+ * settles.
+ */
+export async function demonstrate(context: Context): Promise<number> {
+  const stop = new AbortController();
+  using _watch = context.watchSignals((name) =>
+    stop.abort(new SallyportError("cancelled", `stopped by ${name}; what was started is being ended`)),
+  );
+  try {
+    return (await demonstrateUntil(stop.signal, context)) ? exitCodes.ok : exitCodes.failed;
+  } catch (error) {
+    if (!stop.signal.aborted) throw error;
+    return exitCodes.cancelled;
+  }
+}
+
+/** Rejects with the signal's reason; the running step is given up then. */
+async function demonstrateUntil(signal: AbortSignal, context: Context): Promise<boolean> {
   await using stack = new AsyncDisposableStack();
   const home = join(context.cwd, ".sallyport");
   await mkdir(home, { recursive: true, mode: 0o700 });
   const state = await mkdtemp(join(home, "demo-"));
   stack.defer(() => rm(state, { recursive: true, force: true }));
-  // With its processes gone every step that still runs fails, and the demonstration ends.
-  using _ = context.watchSignals(() => void stack.disposeAsync());
-  const show = new Show(context);
+  const show = new Show(context, signal);
   const fleet = await show.step(
     "Start two MCP servers, a hub, and a worker and a connector that dial out to it",
     async () => {
-      const started = stack.use(await startFleet(context, state));
+      const started = stack.use(await startFleet(context, state, signal));
       return { value: started, seen: await describeFleet(started) };
     },
   );
   if (fleet === undefined) return false;
+  signal.addEventListener("abort", () => fleet.hurry());
   const steps = [...work, ...limits, ...network(fleet), ...outside(fleet), nothingLeft(context, fleet)];
   for (const step of steps) {
-    await show.step(step.title, async () => ({ value: true, seen: await step.run(fleet.client) }));
+    await show.step(step.title, async () => ({
+      value: true,
+      seen: await abortable(step.run(fleet.client), signal),
+    }));
   }
   return await show.sum();
 }
@@ -67,13 +89,16 @@ interface Outcome<T> {
 /** Prints each step as it goes and keeps count. */
 class Show {
   readonly #context: Context;
+  readonly #signal: AbortSignal;
   #held = 0;
   #failed = 0;
 
-  constructor(context: Context) {
+  constructor(context: Context, signal: AbortSignal) {
     this.#context = context;
+    this.#signal = signal;
   }
 
+  /** Undefined when it failed. Throws the signal's reason. */
   async step<T>(title: string, run: () => Promise<Outcome<T>>): Promise<T | undefined> {
     const { stdout } = this.#context;
     const started = performance.now();
@@ -83,10 +108,17 @@ class Show {
       await stdout.line(`✔ ${title} (${Math.round(performance.now() - started)} ms)\n    ${seen}`);
       return value;
     } catch (error) {
+      if (this.#signal.aborted) await this.#stopped(title);
       this.#failed += 1;
       await stdout.line(`✘ ${title}\n    ${error instanceof Error ? error.message : String(error)}`);
       return undefined;
     }
+  }
+
+  async #stopped(title: string): Promise<never> {
+    const reason = SallyportError.from(this.#signal.reason);
+    await this.#context.stdout.line(`– ${title}\n    ${reason.message}`);
+    throw reason;
   }
 
   async sum(): Promise<boolean> {

@@ -63,9 +63,10 @@ export const limits: readonly Step[] = [
   {
     title: "A fork bomb, while a neighbour goes on working",
     async run(client) {
-      const bombed = runJob(client, { profile: "python", code: bomb, timeout: "20s" });
-      const neighbour = await runJob(client, { profile: "shell", command: ["echo", "unmoved"] });
-      const ran = await bombed;
+      const [ran, neighbour] = await Promise.all([
+        runJob(client, { profile: "python", code: bomb, timeout: "20s" }),
+        runJob(client, { profile: "shell", command: ["echo", "unmoved"] }),
+      ]);
       expect(ran.stdout.includes("stopped after"), "the bomb to be capped", { ...ran });
       expect(neighbour.stdout === "unmoved\n", "the neighbour to answer", neighbour);
       return `${ran.stdout.trim()}; neighbour unmoved`;

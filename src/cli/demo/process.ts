@@ -1,7 +1,7 @@
 import { spawn, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { createInterface } from "node:readline";
-import { withDeadline } from "../../async/index.ts";
+import { abortable, withDeadline } from "../../async/index.ts";
 import { SallyportError } from "../../errors.ts";
 
 const readyMs = 120_000;
@@ -46,14 +46,21 @@ export class Process implements AsyncDisposable {
   }
 
   /** The first line for which `wanted` has an answer; a program that ends before is an error with the last it said. */
-  async ready<T>(wanted: (line: string) => T | undefined): Promise<T> {
+  async ready<T>(wanted: (line: string) => T | undefined, signal: AbortSignal): Promise<T> {
     for (;;) {
-      const line = await withDeadline(this.#lines.next(), readyMs, `the ${this.#name}'s start`);
+      const next = withDeadline(this.#lines.next(), readyMs, `the ${this.#name}'s start`);
+      const line = await abortable(next, signal);
       if (line.done === true)
         throw new SallyportError("internal", `the ${this.#name} did not start: ${this.#said.trim()}`);
       const answer = wanted(line.value);
       if (answer !== undefined) return answer;
     }
+  }
+
+  /** The first signal and the second of a role: it ends what runs. */
+  hurry(): void {
+    this.#process.kill("SIGINT");
+    this.#process.kill("SIGTERM");
   }
 
   async stop(): Promise<number | null> {

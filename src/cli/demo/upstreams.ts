@@ -11,7 +11,7 @@ export interface Upstreams extends AsyncDisposable {
   readonly everything: string;
 }
 
-export async function startUpstreams(): Promise<Upstreams> {
+export async function startUpstreams(signal: AbortSignal): Promise<Upstreams> {
   await using stack = new AsyncDisposableStack();
   const sample = fileURLToPath(new URL("../../mcp/sample/main.ts", import.meta.url));
   const docs = stack.use(new Process("sample MCP server", [sample, "--port", "0"]));
@@ -22,8 +22,8 @@ export async function startUpstreams(): Promise<Upstreams> {
       announcing: "stderr",
     }),
   );
-  const { url = "" } = await docs.ready(readyLine);
-  await everything.ready((line) => (line.includes("listening on port") ? true : undefined));
+  const { url = "" } = await docs.ready(readyLine, signal);
+  await everything.ready((line) => (line.includes("listening on port") ? true : undefined), signal);
   const owned = stack.move();
   return {
     docs: new URL(url).host,

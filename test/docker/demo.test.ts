@@ -1,0 +1,124 @@
+/** `sallyport demo` as a user sees it, to its end and stopped half-way. */
+import assert from "node:assert/strict";
+import { spawn, type ChildProcess } from "node:child_process";
+import { once } from "node:events";
+import { existsSync } from "node:fs";
+import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import { test } from "node:test";
+import { text } from "node:stream/consumers";
+import { leakCheck, requireEngine } from "../helpers/docker.ts";
+import { eventually } from "../helpers/hub.ts";
+
+const skip = await requireEngine();
+const main = resolve(import.meta.dirname, "../../src/main.ts");
+
+class Demo implements AsyncDisposable {
+  readonly #folder: string;
+  readonly #child: ChildProcess;
+  readonly #stderr: Promise<string>;
+  stdout = "";
+
+  private constructor(folder: string) {
+    this.#folder = folder;
+    this.#child = spawn(process.execPath, [main, "demo"], { cwd: folder, stdio: ["ignore", "pipe", "pipe"] });
+    const { stdout, stderr } = this.#child;
+    assert.ok(stdout !== null && stderr !== null);
+    stdout.setEncoding("utf8").on("data", (part: string) => (this.stdout += part));
+    this.#stderr = text(stderr);
+  }
+
+  static async start(): Promise<Demo> {
+    return new Demo(await mkdtemp(join(tmpdir(), "sallyport-demo-")));
+  }
+
+  async shows(step: string): Promise<void> {
+    await eventually(() => this.stdout.includes(`✔ ${step}`) || undefined, 60_000);
+  }
+
+  interrupt(): void {
+    this.#child.kill("SIGINT");
+  }
+
+  async over(): Promise<{ code: number | null; stderr: string }> {
+    if (this.#child.exitCode === null) await once(this.#child, "exit");
+    return { code: this.#child.exitCode, stderr: await this.#stderr };
+  }
+
+  /** What it has started so far: the processes, and the label of the sandboxes */
+  async started(): Promise<{ pids: number[]; label: string }> {
+    const home = join(this.#folder, ".sallyport");
+    const [state = ""] = await readdir(home);
+    const id = await readFile(join(home, state, "worker/worker-id"), "utf8");
+    const task = `/proc/${this.#child.pid}/task/${this.#child.pid}/children`;
+    const pids = (await readFile(task, "utf8")).trim().split(" ").map(Number);
+    return { pids, label: `dev.sallyport.worker=${id.trim()}` };
+  }
+
+  async states(): Promise<string[]> {
+    return await readdir(join(this.#folder, ".sallyport"));
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.interrupt();
+    await this.over();
+    await rm(this.#folder, { recursive: true });
+  }
+}
+
+test("every step holds, and nothing is left", { skip }, async () => {
+  await using demo = await Demo.start();
+  await demo.shows("Start two MCP servers");
+  const { pids, label } = await demo.started();
+  const { code, stderr } = await demo.over();
+  assert.deepEqual([code, stderr], [0, ""], demo.stdout);
+  assert.match(demo.stdout, /\n16 steps held, 0 failed\n$/);
+  assert.deepEqual(
+    pids.filter((pid) => existsSync(`/proc/${pid}`)),
+    [],
+  );
+  assert.deepEqual(await demo.states(), []);
+  await leakCheck(label);
+});
+
+test(
+  "stopped in the middle of its steps it says so at once, ends what runs, and leaves nothing",
+  { skip },
+  async () => {
+    await using demo = await Demo.start();
+    await demo.shows("A program's failure is a result");
+    const { pids, label } = await demo.started();
+    assert.equal(pids.length, 5);
+    demo.interrupt();
+    const { code, stderr } = await demo.over();
+    assert.deepEqual([code, stderr], [130, ""], demo.stdout);
+    assert.match(
+      demo.stdout,
+      /– A program that sleeps past its timeout of 1 s\n {4}stopped by SIGINT; .*\n$/,
+    );
+    assert.deepEqual(
+      pids.filter((pid) => existsSync(`/proc/${pid}`)),
+      [],
+    );
+    assert.deepEqual(await demo.states(), []);
+    await leakCheck(label);
+  },
+);
+
+test("stopped while it starts it ends what it has started", { skip }, async () => {
+  await using demo = await Demo.start();
+  const pids = await eventually(async () => {
+    const { pids } = await demo.started().catch(() => ({ pids: [] }));
+    return pids.length > 3 ? pids : undefined;
+  });
+  demo.interrupt();
+  const { code, stderr } = await demo.over();
+  assert.deepEqual([code, stderr], [130, ""], demo.stdout);
+  assert.match(demo.stdout, /^– Start two MCP servers.*\n {4}stopped by SIGINT; .*\n$/);
+  assert.deepEqual(
+    pids.filter((pid) => existsSync(`/proc/${pid}`)),
+    [],
+  );
+  assert.deepEqual(await demo.states(), []);
+});
