@@ -2,7 +2,7 @@
 import { spawn } from "node:child_process";
 import { text } from "node:stream/consumers";
 import { join } from "node:path";
-import { asLaunched, main, startRole, temporaryFolder } from "./processes.ts";
+import { asLaunched, bound, main, startRole, temporaryFolder } from "./processes.ts";
 import { ms, type Bench, type Figure } from "./report.ts";
 
 const at = 200;
@@ -30,10 +30,10 @@ async function run(): Promise<Figure[]> {
   const load = ["--profile", "fanout", "--concurrency", String(at), "--total", String(at), "--json"];
   // each lives long enough to meet all the others
   const code = ["--language", "python", "-c", "import time; time.sleep(30)"];
-  const child = spawn(process.execPath, [main, "loadtest", ...hub, ...load, ...code], {
-    stdio: ["ignore", "pipe", "ignore"],
-    env: asLaunched(),
-  });
+  const command = [main, "loadtest", ...hub, ...load, ...code];
+  const child = bound(
+    spawn(process.execPath, command, { stdio: ["ignore", "pipe", "ignore"], env: asLaunched() }),
+  );
   const last = (await text(child.stdout)).trimEnd().split("\n").at(-1) ?? "";
   const { jobs, latency, peak, leaks } = JSON.parse(last) as LoadReport;
   const left = leaks.sandboxes + leaks.volumes + leaks.networks + (leaks.processes ?? 0);

@@ -1,6 +1,6 @@
 /** `npm run bench`: every budget of the design beside what it is measured against, in one run. */
 import { writeFile } from "node:fs/promises";
-import { availableParallelism, loadavg, totalmem } from "node:os";
+import { availableParallelism, constants, loadavg, totalmem } from "node:os";
 import { parseArgs } from "node:util";
 import { cold } from "./cold.ts";
 import { durable } from "./durable.ts";
@@ -48,6 +48,9 @@ if (flags.help || unknown.length > 0) {
   process.exit(unknown.length > 0 ? 2 : 0);
 }
 
+for (const signal of ["SIGINT", "SIGTERM"] as const) {
+  process.once(signal, () => process.exit(128 + constants.signals[signal]));
+}
 if (flags.trace) await trace();
 else await measure(benches.filter(({ name }) => flags.only.length === 0 || flags.only.includes(name)));
 

@@ -1,7 +1,7 @@
 /** Roles of the product as child processes, as they run in earnest. */
-import { spawn } from "node:child_process";
+import { spawn, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
-import { readFileSync } from "node:fs";
+import { readFileSync, rmSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { homedir, tmpdir } from "node:os";
 import { join } from "node:path";
@@ -25,12 +25,24 @@ export function asLaunched(): NodeJS.ProcessEnv {
   };
 }
 
+/** What is to be undone should this process end before it is disposed of, as after Ctrl-C; the newest first. */
+function atExit(undo: () => void): Disposable {
+  process.prependOnceListener("exit", undo);
+  return { [Symbol.dispose]: () => void process.off("exit", undo) };
+}
+
+/** `child` ends with this process. */
+export function bound<Child extends ChildProcess>(child: Child): Child {
+  const watch = atExit(() => void child.kill("SIGKILL"));
+  child.once("exit", () => watch[Symbol.dispose]());
+  return child;
+}
+
 /** Starts a TypeScript program and waits for the JSON line it prints when it is ready. */
 export async function startProgram(program: string, args: readonly string[]): Promise<Running> {
-  const child = spawn(process.execPath, [program, ...args], {
-    stdio: ["ignore", "pipe", "inherit"],
-    env: asLaunched(),
-  });
+  const child = bound(
+    spawn(process.execPath, [program, ...args], { stdio: ["ignore", "pipe", "inherit"], env: asLaunched() }),
+  );
   const line = await createInterface({ input: child.stdout })[Symbol.asyncIterator]().next();
   if (line.done === true) throw new Error(`${program} ${args.join(" ")} ended before it was ready`);
   return {
@@ -50,7 +62,14 @@ export function startRole(role: string, args: readonly string[]): Promise<Runnin
 
 export async function temporaryFolder(): Promise<AsyncDisposable & { path: string }> {
   const path = await mkdtemp(join(tmpdir(), "sallyport-bench-"));
-  return { path, [Symbol.asyncDispose]: () => rm(path, { recursive: true, force: true }) };
+  const watch = atExit(() => rmSync(path, { recursive: true, force: true, maxRetries: 5 }));
+  return {
+    path,
+    async [Symbol.asyncDispose]() {
+      watch[Symbol.dispose]();
+      await rm(path, { recursive: true, force: true });
+    },
+  };
 }
 
 export function clientOf(url: string | undefined, keyFile: string): Client {

@@ -7,7 +7,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import type { Client, JobView } from "../../src/client/index.ts";
 import { PeakMemory, processorSeconds, residentMb } from "./memory.ts";
-import { asLaunched, clientOf, main, startRole, temporaryFolder } from "./processes.ts";
+import { asLaunched, bound, clientOf, main, startRole, temporaryFolder } from "./processes.ts";
 import type { Bench, Figure } from "./report.ts";
 
 const shipped = fileURLToPath(new URL("../../sandbox-profiles/shell.json", import.meta.url));
@@ -121,7 +121,9 @@ interface Reading {
 
 /** The raw reader prints how many bytes it got; `run` prints the bytes. */
 function startReader(args: readonly string[]): Reading {
-  const child = spawn(process.execPath, args, { stdio: ["ignore", "pipe", "inherit"], env: asLaunched() });
+  const child = bound(
+    spawn(process.execPath, args, { stdio: ["ignore", "pipe", "inherit"], env: asLaunched() }),
+  );
   let printed = 0;
   let head = "";
   child.stdout.on("data", (chunk: Buffer) => {

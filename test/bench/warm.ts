@@ -1,5 +1,6 @@
 /** A warm job's first byte beside a bare local interpreter and `docker run`, for python alone and with numpy and pandas. */
-import { execFile } from "node:child_process";
+import { execFile, spawn } from "node:child_process";
+import { once } from "node:events";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { promisify } from "node:util";
@@ -90,13 +91,21 @@ function dockerRun(code: string): Promise<unknown> {
 async function idleContainer(): Promise<
   AsyncDisposable & { id: string; time(code: string): Promise<number> }
 > {
-  const waiting = ["run", "-d", "--rm", "--init", "--network", "none", "sallyport/python", "sleep", "3600"];
-  const id = (await exec("docker", waiting)).stdout.trim();
+  const id = `sallyport-bench-${process.pid}`;
+  // ends with its standard input, and so with this process
+  const waiting = ["run", "-i", "--rm", "--init", "--name", id, "--network", "none", "sallyport/python"];
+  const child = spawn("docker", [...waiting, "sh", "-c", "echo ready; exec cat"], {
+    stdio: ["pipe", "pipe", "inherit"],
+  });
+  await once(child.stdout, "data");
   return {
     id,
     time: async (code) =>
       Number((await exec("docker", ["exec", id, "python3", "-c", timeInside, code])).stdout),
-    [Symbol.asyncDispose]: async () => void (await exec("docker", ["kill", id])),
+    async [Symbol.asyncDispose]() {
+      child.stdin.end();
+      await once(child, "exit");
+    },
   };
 }
 

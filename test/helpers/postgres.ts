@@ -41,7 +41,10 @@ export class PostgresServer implements AsyncDisposable {
   readonly #account: Account | undefined;
   readonly #settings: readonly string[];
   #process: ChildProcess | undefined;
-  readonly #onExit = (): void => void this.#process?.kill("SIGKILL");
+  readonly #onExit = (): void => {
+    this.#process?.kill("SIGKILL");
+    rmSync(this.dir, { recursive: true, force: true, maxRetries: 5 });
+  };
 
   private constructor(options: PostgresOptions) {
     this.#bin = binaries();

@@ -4,7 +4,7 @@ import { once } from "node:events";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import type { Client } from "../../../src/client/index.ts";
-import { asLaunched, clientOf, temporaryFolder } from "../processes.ts";
+import { asLaunched, bound, clientOf, temporaryFolder } from "../processes.ts";
 import { summarise } from "../stats.ts";
 import { poolFull } from "../warm.ts";
 import { monotonicNs, type Mark } from "./marks.ts";
@@ -84,10 +84,12 @@ interface Traced extends AsyncDisposable {
 }
 
 async function startTraced(stateDir: string): Promise<Traced> {
-  const child = spawn(process.execPath, [tracedDev, stateDir], {
-    stdio: ["pipe", "pipe", "inherit"],
-    env: asLaunched(),
-  });
+  const child = bound(
+    spawn(process.execPath, [tracedDev, stateDir], {
+      stdio: ["pipe", "pipe", "inherit"],
+      env: asLaunched(),
+    }),
+  );
   const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
   const next = async <T>(): Promise<T> => {
     const line = await lines.next();
