@@ -1,7 +1,7 @@
 #!/usr/bin/env -S NODE_COMPILE_CACHE=${HOME}/.cache/sallyport node --disable-warning=ExperimentalWarning
 /** Composition root: joins the command line to the process it runs in and to the roles it can start. */
 import { readFileSync } from "node:fs";
-import { runCli, type WatchSignals } from "./cli/index.ts";
+import { runCli, type StopSignal, type WatchSignals } from "./cli/index.ts";
 import { keepBuffersShortLived } from "./heap.ts";
 import { createRoles } from "./roles/index.ts";
 
@@ -11,15 +11,14 @@ const version = (
   JSON.parse(readFileSync(new URL("../package.json", import.meta.url), "utf8")) as { version: string }
 ).version;
 
-const watchSignals: WatchSignals = (listener) => {
-  let count = 0;
-  const told = (signal: NodeJS.Signals): void => {
-    count += 1;
-    if (signal === "SIGINT" || signal === "SIGTERM") listener(signal, count);
+const watch =
+  (names: readonly StopSignal[]): WatchSignals =>
+  (listener) => {
+    let count = 0;
+    const told = (signal: NodeJS.Signals): void => listener(signal as StopSignal, (count += 1));
+    for (const name of names) process.on(name, told);
+    return { [Symbol.dispose]: () => names.forEach((name) => process.off(name, told)) };
   };
-  process.on("SIGINT", told).on("SIGTERM", told);
-  return { [Symbol.dispose]: () => process.off("SIGINT", told).off("SIGTERM", told) };
-};
 
 const watchHangups = (listener: () => void): Disposable => {
   process.on("SIGHUP", listener);
@@ -33,10 +32,10 @@ const code = await runCli(
     stdout: process.stdout,
     stderr: process.stderr,
     cwd: process.cwd(),
-    watchSignals,
+    watchSignals: watch(["SIGINT", "SIGTERM", "SIGHUP"]),
     roles: createRoles({
       version,
-      watchSignals,
+      watchSignals: watch(["SIGINT", "SIGTERM"]),
       watchHangups,
       announce: (line) => void process.stdout.write(`${JSON.stringify(line)}\n`),
     }),

@@ -14,8 +14,11 @@ import type { EngineWatch, ProbeReport, SandboxInfo } from "../sandbox/index.ts"
 import type { WireError } from "../errors.ts";
 import type { Output } from "./output.ts";
 
-/** Told each SIGINT and SIGTERM, with how many came so far; nobody listening means the default, which is to die. */
-export type WatchSignals = (listener: (signal: "SIGINT" | "SIGTERM", count: number) => void) => Disposable;
+/** What asks a command to stop; SIGHUP: its terminal is gone */
+export type StopSignal = "SIGINT" | "SIGTERM" | "SIGHUP";
+
+/** Told each of them, with how many came so far; nobody listening means the default, which is to die. */
+export type WatchSignals = (listener: (signal: StopSignal, count: number) => void) => Disposable;
 
 export interface StandardInput {
   readonly fd: number;

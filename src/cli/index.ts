@@ -9,5 +9,6 @@ export type {
   Keys,
   Roles,
   StandardInput,
+  StopSignal,
   WatchSignals,
 } from "./context.ts";

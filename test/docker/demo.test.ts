@@ -37,8 +37,8 @@ class Demo implements AsyncDisposable {
     await eventually(() => this.stdout.includes(`✔ ${step}`) || undefined, 60_000);
   }
 
-  interrupt(): void {
-    this.#child.kill("SIGINT");
+  stop(signal: NodeJS.Signals): void {
+    this.#child.kill(signal);
   }
 
   async over(): Promise<{ code: number | null; stderr: string }> {
@@ -61,7 +61,7 @@ class Demo implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    this.interrupt();
+    this.stop("SIGINT");
     await this.over();
     await rm(this.#folder, { recursive: true });
   }
@@ -82,37 +82,40 @@ test("every step holds, and nothing is left", { skip }, async () => {
   await leakCheck(label);
 });
 
-test(
-  "stopped in the middle of its steps it says so at once, ends what runs, and leaves nothing",
-  { skip },
-  async () => {
-    await using demo = await Demo.start();
-    await demo.shows("A program's failure is a result");
-    const { pids, label } = await demo.started();
-    assert.equal(pids.length, 5);
-    demo.interrupt();
-    const { code, stderr } = await demo.over();
-    assert.deepEqual([code, stderr], [130, ""], demo.stdout);
-    assert.match(
-      demo.stdout,
-      /– A program that sleeps past its timeout of 1 s\n {4}stopped by SIGINT; .*\n$/,
-    );
-    assert.deepEqual(
-      pids.filter((pid) => existsSync(`/proc/${pid}`)),
-      [],
-    );
-    assert.deepEqual(await demo.states(), []);
-    await leakCheck(label);
-  },
-);
+for (const [how, signal] of [
+  ["stopped", "SIGINT"],
+  ["whose terminal is closed", "SIGHUP"],
+] as const) {
+  test(
+    `one ${how} in the middle of its steps ends what runs at once, and leaves nothing`,
+    { skip },
+    async () => {
+      await using demo = await Demo.start();
+      await demo.shows("A program's failure is a result");
+      const { pids, label } = await demo.started();
+      assert.equal(pids.length, 5);
+      demo.stop(signal);
+      const { code, stderr } = await demo.over();
+      assert.deepEqual([code, stderr], [130, ""], demo.stdout);
+      const told = `\n– A program that sleeps past its timeout of 1 s\n    stopped by ${signal}; `;
+      assert.ok(demo.stdout.includes(told), demo.stdout);
+      assert.deepEqual(
+        pids.filter((pid) => existsSync(`/proc/${pid}`)),
+        [],
+      );
+      assert.deepEqual(await demo.states(), []);
+      await leakCheck(label);
+    },
+  );
+}
 
-test("stopped while it starts it ends what it has started", { skip }, async () => {
+test("one stopped while it starts ends what it has started", { skip }, async () => {
   await using demo = await Demo.start();
   const pids = await eventually(async () => {
     const { pids } = await demo.started().catch(() => ({ pids: [] }));
     return pids.length > 3 ? pids : undefined;
   });
-  demo.interrupt();
+  demo.stop("SIGINT");
   const { code, stderr } = await demo.over();
   assert.deepEqual([code, stderr], [130, ""], demo.stdout);
   assert.match(demo.stdout, /^– Start two MCP servers.*\n {4}stopped by SIGINT; .*\n$/);

@@ -3,7 +3,7 @@ import { SseParser, type Client, type JobRequest, type JobResult } from "../../c
 import { durationFlag, findHub } from "../../config/index.ts";
 import { createHubTarget, openFilesLimit, runLoadtest, type Report } from "../../loadtest/index.ts";
 import { issuesToError, jobResultSchema } from "../../protocol/index.ts";
-import type { Context } from "../context.ts";
+import type { Context, StopSignal } from "../context.ts";
 import { parseGrant } from "../run/plan.ts";
 import {
   checkPage,
@@ -20,7 +20,7 @@ export interface Measured {
   report: Report;
   /** Where the page goes */
   page: string | undefined;
-  stoppedBy: "SIGINT" | "SIGTERM" | undefined;
+  stoppedBy: StopSignal | undefined;
 }
 
 /** Throws usage errors naming their flag before anything is sent, and what the hub answers when it is asked about the profile. */

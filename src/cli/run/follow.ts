@@ -2,7 +2,7 @@
 import { abortable, deferred, linkSignals, sleep, withDeadline, type Deferred } from "../../async/index.ts";
 import type { Client, JobEvent, JobRequest, JobResult } from "../../client/index.ts";
 import { isError, type SallyportError } from "../../errors.ts";
-import type { Context } from "../context.ts";
+import type { Context, StopSignal } from "../context.ts";
 import { isClosedPipe } from "../output.ts";
 import { plain } from "../table.ts";
 import { feedStdin } from "./stdin.ts";
@@ -10,7 +10,7 @@ import { feedStdin } from "./stdin.ts";
 /** `result`: it ended. `stopped`: we were told to stop it, by a signal or by the reader of our stdout. */
 export type Followed =
   | { end: "result"; id: string; result: JobResult }
-  | { end: "stopped"; by: "SIGINT" | "SIGTERM" | "SIGPIPE" }
+  | { end: "stopped"; by: StopSignal | "SIGPIPE" }
   | { end: "failed"; error: unknown };
 
 export interface FollowPlan {

@@ -3,7 +3,7 @@ import { closeSync, mkdtempSync, openSync, rmSync, writeFileSync } from "node:fs
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Readable, Writable } from "node:stream";
-import { runCli, type CliDeps, type Roles } from "../../../src/cli/index.ts";
+import { runCli, type CliDeps, type Roles, type StopSignal } from "../../../src/cli/index.ts";
 
 export interface CliRun extends Disposable {
   /** a fresh folder, which is the command's own */
@@ -12,7 +12,7 @@ export interface CliRun extends Disposable {
   run(hub: string, ...argv: string[]): Promise<number>;
   /** Runs one command line as it is. */
   raw(...argv: string[]): Promise<number>;
-  signal(name: "SIGINT" | "SIGTERM"): void;
+  signal(name: StopSignal): void;
   stdout(): Buffer;
   stderr(): string;
 }
@@ -33,7 +33,7 @@ export function cli(options: CliOptions = {}): CliRun {
   // A pipe would do as well; any descriptor that is neither a terminal nor /dev/null holds input.
   const fd = openSync(options.stdin === undefined ? "/dev/null" : keyFile, "r");
   const [out, err] = [collector(), collector()];
-  const listeners = new Set<(signal: "SIGINT" | "SIGTERM", count: number) => void>();
+  const listeners = new Set<(signal: StopSignal, count: number) => void>();
   let signals = 0;
   const nothing = (): never => assert.fail("no role is expected to run");
   const deps: CliDeps = {
