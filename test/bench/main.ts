@@ -49,7 +49,8 @@ if (flags.help || unknown.length > 0) {
 }
 
 for (const signal of ["SIGINT", "SIGTERM"] as const) {
-  process.once(signal, () => process.exit(128 + constants.signals[signal]));
+  // the same signal may come twice, from the terminal and from the launcher; the second must not cut short what the first does
+  process.on(signal, () => process.exit(128 + constants.signals[signal]));
 }
 if (flags.trace) await trace();
 else await measure(benches.filter(({ name }) => flags.only.length === 0 || flags.only.includes(name)));
