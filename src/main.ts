@@ -20,11 +20,6 @@ const watch =
     return { [Symbol.dispose]: () => names.forEach((name) => process.off(name, told)) };
   };
 
-const watchHangups = (listener: () => void): Disposable => {
-  process.on("SIGHUP", listener);
-  return { [Symbol.dispose]: () => process.off("SIGHUP", listener) };
-};
-
 const code = await runCli(
   process.argv.slice(2),
   {
@@ -36,7 +31,7 @@ const code = await runCli(
     roles: createRoles({
       version,
       watchSignals: watch(["SIGINT", "SIGTERM"]),
-      watchHangups,
+      watchHangups: (listener) => watch(["SIGHUP"])(() => listener()),
       announce: (line) => void process.stdout.write(`${JSON.stringify(line)}\n`),
     }),
   },

@@ -48,7 +48,7 @@ if (flags.help || unknown.length > 0) {
   process.exit(unknown.length > 0 ? 2 : 0);
 }
 
-for (const signal of ["SIGINT", "SIGTERM"] as const) {
+for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
   // the same signal may come twice, from the terminal and from the launcher; the second must not cut short what the first does
   process.on(signal, () => process.exit(128 + constants.signals[signal]));
 }

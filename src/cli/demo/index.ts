@@ -3,8 +3,8 @@ import { mkdir, mkdtemp, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { abortable } from "../../async/index.ts";
 import { SallyportError } from "../../errors.ts";
-import type { Context } from "../context.ts";
-import { exitCodes } from "../exit-codes.ts";
+import type { Context, StopSignal } from "../context.ts";
+import { exitCodes, signalExit } from "../exit-codes.ts";
 import { startFleet, type Fleet } from "./fleet.ts";
 import { limits } from "./limits.ts";
 import { network } from "./network.ts";
@@ -13,19 +13,21 @@ import { expect, type Step } from "./step.ts";
 import { work } from "./work.ts";
 
 /**
- * Resolves with the exit code: 0 when every step held, 130 after Ctrl-C. Whatever happens, the processes it started are gone when it
- * settles.
+ * Resolves with the exit code: 0 when every step held, 128 and its number after a signal. Whatever happens, the processes it started
+ * are gone when it settles.
  */
 export async function demonstrate(context: Context): Promise<number> {
   const stop = new AbortController();
-  using _watch = context.watchSignals((name) =>
-    stop.abort(new SallyportError("cancelled", `stopped by ${name}; what was started is being ended`)),
-  );
+  let stoppedBy: StopSignal | undefined;
+  using _watch = context.watchSignals((name) => {
+    stoppedBy ??= name;
+    stop.abort(new SallyportError("cancelled", `stopped by ${name}; what was started is being ended`));
+  });
   try {
     return (await demonstrateUntil(stop.signal, context)) ? exitCodes.ok : exitCodes.failed;
   } catch (error) {
-    if (!stop.signal.aborted) throw error;
-    return exitCodes.cancelled;
+    if (stoppedBy === undefined) throw error;
+    return signalExit(stoppedBy);
   }
 }
 
