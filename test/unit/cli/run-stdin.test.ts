@@ -4,22 +4,18 @@ import { PassThrough } from "node:stream";
 import { test } from "node:test";
 import { json, scriptedHub, sse } from "../client/scripted-hub.ts";
 import { cli } from "./harness.ts";
-import { finished, headers, job, queued, routes } from "./scripted-job.ts";
+import { finished, headers, job, openJob, queued, routes } from "./scripted-job.ts";
 
 test("stdin is sent as it comes, and its end with it", async () => {
   let got = "";
-  let release = (): void => undefined;
+  const { submit, followed } = openJob();
   await using hub = await scriptedHub(
     routes({
-      "POST /v1/jobs": (req, res) => {
-        req.resume();
-        res.writeHead(200, headers).write(queued);
-        release = () => void res.end(finished());
-      },
+      "POST /v1/jobs": submit,
       "POST /v1/jobs/job_1/stdin": async (req, res) => {
         got = await text(req);
         res.writeHead(204).end();
-        release();
+        (await followed).end(finished());
       },
     }),
   );
@@ -40,17 +36,13 @@ test("an open stdin that nobody writes to neither opens a request nor holds the 
 });
 
 test("a program that closes its stdin early is no failure", async () => {
-  let release = (): void => undefined;
+  const { submit, followed } = openJob();
   await using hub = await scriptedHub(
     routes({
-      "POST /v1/jobs": (req, res) => {
-        req.resume();
-        res.writeHead(200, headers).write(queued);
-        release = () => void res.end(finished());
-      },
-      "POST /v1/jobs/job_1/stdin": (req, res) => {
+      "POST /v1/jobs": submit,
+      "POST /v1/jobs/job_1/stdin": async (req, res) => {
         json(409, { error: { code: "stdin_closed", message: "closed" } })(req, res);
-        setImmediate(release);
+        (await followed).end(finished());
       },
     }),
   );
@@ -65,10 +57,7 @@ test("a connection that breaks while stdin is sent cancels the job and exits 125
   const done = Promise.withResolvers<void>();
   await using hub = await scriptedHub(
     routes({
-      "POST /v1/jobs": (req, res) => {
-        req.resume();
-        res.writeHead(200, headers).write(queued);
-      },
+      "POST /v1/jobs": openJob().submit,
       "POST /v1/jobs/job_1/stdin": (req, res) => {
         if (req.url?.includes("more") === true) res.writeHead(204).end();
         else req.once("data", () => req.socket.destroy());

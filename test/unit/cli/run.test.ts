@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { json, result, scriptedHub, sse } from "../client/scripted-hub.ts";
 import { cli } from "./harness.ts";
-import { finished, headers, job, output, queued, routes } from "./scripted-job.ts";
+import { finished, headers, job, openJob, output, queued, routes } from "./scripted-job.ts";
 
 test("the job's streams are ours byte for byte, apart, and so is its exit code", async () => {
   const bytes = Buffer.from([0, 255, 10, 0xc3]);
@@ -70,10 +70,7 @@ test("a reader of our stdout that goes away cancels the job quietly", async () =
   let cancelled = false;
   await using hub = await scriptedHub(
     routes({
-      "POST /v1/jobs": (req, res) => {
-        req.resume();
-        res.writeHead(200, headers).write(queued + output("stdout", 0, Buffer.from("y\n")));
-      },
+      "POST /v1/jobs": openJob(output("stdout", 0, Buffer.from("y\n"))).submit,
       "POST /v1/jobs/job_1/cancel": (req, res) => {
         cancelled = true;
         json(202, job())(req, res);

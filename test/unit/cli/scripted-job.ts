@@ -1,4 +1,5 @@
 /** What a scripted hub says of one job, and its answers by path. */
+import type { ServerResponse } from "node:http";
 import { event, jobView, result, type Handler } from "../client/scripted-hub.ts";
 
 export const headers = { "x-job-id": "job_1" };
@@ -9,6 +10,19 @@ export const output = (stream: string, offset: number, bytes: Uint8Array): strin
   event(`1:${offset + 1}`, stream, { at: 1, offset, base64: Buffer.from(bytes).toString("base64") });
 export const job = (change: object = {}): object =>
   jobView({ state: "running", profile: "shell", ...change });
+
+/** A job whose events stay open behind what it has printed; `followed` resolves with the reply they go out on. */
+export function openJob(printed = ""): { submit: Handler; followed: Promise<ServerResponse> } {
+  const reply = Promise.withResolvers<ServerResponse>();
+  return {
+    followed: reply.promise,
+    submit: (request, response) => {
+      request.resume();
+      response.writeHead(200, headers).write(queued + printed);
+      reply.resolve(response);
+    },
+  };
+}
 
 /** Answers by path, so that requests may come in any order. */
 export function routes(table: Record<string, Handler>): Handler {

@@ -1,12 +1,21 @@
 import assert from "node:assert/strict";
 import { Readable } from "node:stream";
 import { test } from "node:test";
+import type { HttpResponse } from "../../../src/exchange/index.ts";
 import { callText, eventsAnswer, jsonAnswer, read, rig } from "./rig.ts";
 import { answered, event } from "./upstream-messages.ts";
 
 async function* breaking(...chunks: Buffer[]): AsyncGenerator<Buffer> {
   yield* chunks;
   throw new Error("reset");
+}
+
+/** The reply to a call as it comes, where `ask` reads all of it. */
+async function callOf({ forward }: ReturnType<typeof rig>): Promise<HttpResponse> {
+  const body = Readable.from([Buffer.from(callText("search"))]);
+  const headers = [["content-type", "application/json"]] as const;
+  const request = { id: "r", method: "POST", host: "h", target: "/", headers, body };
+  return await forward(request, new AbortController().signal);
 }
 
 test("an answer that breaks off is an unknown outcome, in JSON and in events", async () => {
@@ -47,17 +56,7 @@ test("an event is passed on before the next one comes", async () => {
     yield event(answered(1));
   }
   const at = rig({ script: () => eventsAnswer(slow()) });
-  const response = await at.forward(
-    {
-      id: "r",
-      method: "POST",
-      host: "h",
-      target: "/",
-      headers: [["content-type", "application/json"]],
-      body: Readable.from([Buffer.from(callText("search"))]),
-    },
-    new AbortController().signal,
-  );
+  const response = await callOf(at);
   const iterator = response.body[Symbol.asyncIterator]();
   assert.deepEqual((await iterator.next()).value, first);
   assert.equal(at.ended.length, 0);
@@ -71,17 +70,7 @@ test("a caller that leaves in mid-stream ends the upstream's stream too", async 
   const source = new Readable({ read: () => undefined });
   source.push(event("{}"));
   const at = rig({ script: () => ({ ...eventsAnswer([]), body: source }) });
-  const response = await at.forward(
-    {
-      id: "r",
-      method: "POST",
-      host: "h",
-      target: "/",
-      headers: [["content-type", "application/json"]],
-      body: Readable.from([Buffer.from(callText("search"))]),
-    },
-    new AbortController().signal,
-  );
+  const response = await callOf(at);
   for await (const _ of response.body) break;
   assert.equal(source.destroyed, true);
   assert.deepEqual(
