@@ -118,8 +118,19 @@ export class OwnEngine implements AsyncDisposable {
     return { fill, [Symbol.asyncDispose]: () => rm(ballast, { force: true }) };
   }
 
+  /** Those it has: a killed one may go on listing some as dead that it knows nothing of. */
   async containers(): Promise<string[]> {
-    return (await this.client.listContainers({ all: true })).map(({ Id, State }) => `${Id} ${State}`);
+    const listed = await this.client.listContainers({ all: true });
+    const looks = listed.map(async ({ Id, State }) => {
+      const is =
+        State !== "dead" ||
+        (await this.client
+          .getContainer(Id)
+          .inspect()
+          .then(() => true, isThere));
+      return is ? [`${Id} ${State}`] : [];
+    });
+    return (await Promise.all(looks)).flat();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -127,7 +138,7 @@ export class OwnEngine implements AsyncDisposable {
     const killed = this.#process?.signalCode === "SIGKILL";
     if (killed) await this.up();
     for (const { Id } of await this.client.listContainers({ all: true }).catch(() => [])) {
-      await this.client.getContainer(Id).remove({ force: true });
+      await this.client.getContainer(Id).remove({ force: true }).catch(isThere);
     }
     await this.down("SIGTERM");
     for (const pid of await helpersUnder(this.dir)) process.kill(pid, "SIGKILL");
@@ -156,6 +167,12 @@ export class OwnEngine implements AsyncDisposable {
 /** False; throws for any other reason than a full disk. */
 function isFull(error: NodeJS.ErrnoException): boolean {
   if (error.code !== "ENOSPC") throw error;
+  return false;
+}
+
+/** False; throws for any other reason than that there is no such container. */
+function isThere(error: Error & { statusCode?: number }): boolean {
+  if (error.statusCode !== 404) throw error;
   return false;
 }
 

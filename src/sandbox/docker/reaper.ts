@@ -3,17 +3,13 @@ import { SallyportError } from "../../errors.ts";
 import type { Log } from "../../log.ts";
 import type { SandboxInfo } from "../contract.ts";
 import type { Engine } from "./engine.ts";
-import { engineCall } from "./errors.ts";
 import { ownerFilter, readLabels } from "./labels.ts";
+import { listContainers } from "./listing.ts";
 import { removeContainer } from "./remove.ts";
 
 /** Every container with this worker's label, in any state. */
 export async function listSandboxes(engine: Engine, worker: string): Promise<SandboxInfo[]> {
-  const query = { all: true, filters: { label: ownerFilter({ worker }) } };
-  const found = await engineCall(
-    { operation: "list", subject: engine.address },
-    engine.docker.listContainers(query),
-  );
+  const found = await listContainers(engine, ownerFilter({ worker }));
   return found.map((container) => readLabels(container.Id, container.Labels, container.Created * 1_000));
 }
 

@@ -4,6 +4,7 @@ import { Engine } from "./engine.ts";
 import { engineCall } from "./errors.ts";
 import { eventLines } from "./event-lines.ts";
 import { labelNames } from "./labels.ts";
+import { listContainers } from "./listing.ts";
 
 /** What an engine holds of some workers. */
 export interface Inventory {
@@ -70,9 +71,10 @@ class LiveWatch implements EngineWatch {
 
   async inventory(): Promise<Inventory> {
     const { docker } = this.#engine;
-    const filters = { label: [labelNames.worker] };
+    const label = [labelNames.worker];
+    const filters = { label };
     const [containers, { Volumes }, networks] = await Promise.all([
-      engineCall(this.#call("list"), docker.listContainers({ all: true, filters })),
+      listContainers(this.#engine, label),
       engineCall(this.#call("list"), docker.listVolumes({ filters })),
       engineCall(this.#call("list"), docker.listNetworks({ filters })),
     ]);
