@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { requireEngine } from "../helpers/docker.ts";
 import { Fleet, type Process } from "../helpers/fleet.ts";
-import { over, script, shellProfile, started, stdoutOf, verdictOf } from "../helpers/fleet-jobs.ts";
+import { over, script, shellProfile, stdoutOf, verdictOf } from "../helpers/fleet-jobs.ts";
 import { eventually } from "../helpers/hub.ts";
 import { OwnEngine, requireOwnEngine } from "../helpers/own-engine.ts";
 
@@ -48,7 +48,7 @@ describe("the engine stops", { skip }, () => {
       const jobs = await Promise.all(
         [0, 1].map((at) => client.jobs.submit(script(`echo job ${at}; sleep 120`))),
       );
-      await Promise.all(jobs.map(({ id }) => started(client, id)));
+      for (const { id } of jobs) await eventually(async () => (await stdoutOf(client, id)).length > 0);
       await engine.down(signal);
       for (const [at, { id }] of jobs.entries()) {
         assert.deepEqual(verdictOf(await over(client, id)), ["lost", "sandbox_lost", 1]);

@@ -171,7 +171,7 @@ describe("a break longer than the lease", { skip, concurrency: 2 }, () => {
     const worker = await fleet.startWorker({ profiles, hub: proxy.url });
     const { client } = fleet;
     const [brief, long] = await Promise.all([
-      client.jobs.submit(script("echo up; sleep 1")),
+      client.jobs.submit(script("echo up; sleep 2")),
       client.jobs.submit(script("echo up; sleep 60")),
     ]);
     await Promise.all([started(client, brief.id), started(client, long.id)]);
