@@ -2,6 +2,7 @@
 import { availableParallelism } from "node:os";
 import { command, runNode } from "./setup/command.mjs";
 import { setUp } from "./setup/index.mjs";
+import { Scratch } from "./test/scratch.mjs";
 import { findSuites, needsEngine } from "./test/suites.mjs";
 import { Tally } from "./test/tally.mjs";
 
@@ -20,7 +21,8 @@ await command(async (signal) => {
   const suites = findSuites(request);
   const product = suites.some(({ name }) => name === "compose");
   const env = await setUp({ signal, product, ...(suites.some(needsEngine) ? {} : { only: "dependencies" }) });
-  const tally = new Tally();
+  const scratch = new Scratch();
+  const tally = new Tally(scratch);
   try {
     for (const suite of suites) {
       if (signal.aborted) break;
@@ -29,7 +31,7 @@ await command(async (signal) => {
         const run = tally.begin();
         const code = await runNode([...run.options, ...options, ...request.options, ...files], {
           signal,
-          env: { REQUIRE_DOCKER: process.env.REQUIRE_DOCKER ?? "1", ...env },
+          env: { REQUIRE_DOCKER: process.env.REQUIRE_DOCKER ?? "1", ...scratch.env, ...env },
         });
         return { run, code };
       });
@@ -38,7 +40,7 @@ await command(async (signal) => {
     console.log(`\n${tally.report()}`);
     return signal.aborted || tally.failed ? 1 : 0;
   } finally {
-    tally.dispose();
+    scratch.dispose();
   }
 });
 

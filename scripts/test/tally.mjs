@@ -1,20 +1,23 @@
 /** Adds up the suites, each run by a Node process of its own. */
-import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { existsSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 
 const reporter = fileURLToPath(new URL("tally-reporter.mjs", import.meta.url));
 const counted = ["tests", "suites", "passed", "failed", "cancelled", "skipped", "todo"];
 
 export class Tally {
-  #folder = mkdtempSync(join(tmpdir(), "sallyport-tests-"));
+  #scratch;
   #suites = [];
   #begun = 0;
 
+  /** @param {{ path(name: string): string }} scratch where the runs leave their counts */
+  constructor(scratch) {
+    this.#scratch = scratch;
+  }
+
   /** One run of Node's test runner: options that make it print as usual and leave its counts for `add`. */
   begin() {
-    const file = join(this.#folder, `${this.#begun++}.json`);
+    const file = this.#scratch.path(`${this.#begun++}.json`);
     const options = [
       "--test",
       "--test-reporter=spec",
@@ -47,10 +50,6 @@ export class Tally {
     const names = { passed: "pass", failed: "fail" };
     const totals = counted.map((key) => `ℹ ${names[key] ?? key} ${sum(key)}`);
     return [...suites, "", ...totals, `ℹ duration_ms ${sum("durationMs").toFixed(0)}`].join("\n");
-  }
-
-  dispose() {
-    rmSync(this.#folder, { recursive: true, force: true });
   }
 }
 

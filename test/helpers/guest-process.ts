@@ -1,6 +1,6 @@
 /** The real guest as a local child process with folders of its own, for tests that need no container. */
 import { execFileSync, spawn, type ChildProcess } from "node:child_process";
-import { chmodSync, chownSync, existsSync, mkdtempSync, rmSync } from "node:fs";
+import { chmodSync, chownSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Duplex } from "node:stream";
@@ -10,8 +10,8 @@ import { connectGuest } from "../../src/sandbox/guest/index.ts";
 const sources = join(import.meta.dirname, "../../images/guest");
 /** `SALLYPORT_TEST_GUEST` names another build, such as the one with sanitizers */
 const binary = process.env["SALLYPORT_TEST_GUEST"] ?? join(sources, "build/guest");
-/** A tmpfs where there is one, as the writable folders of a sandbox are */
-const scratch = existsSync("/dev/shm") ? "/dev/shm" : tmpdir();
+/** A tmpfs, as the writable folders of a sandbox are, where the run of the tests has one */
+const scratch = process.env["TEST_TMPFS"] ?? tmpdir();
 const isRoot = process.getuid?.() === 0;
 /** As in a sandbox; only root can change to it */
 const sandboxUser = 1000;

@@ -1,0 +1,69 @@
+/** Where the tests of one run keep what is temporary, so that it can be put away however the run ends. */
+import { execFileSync } from "node:child_process";
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+
+const memory = "/dev/shm";
+
+export class Scratch {
+  #disk = makeFolder(tmpdir());
+  #memory = existsSync(memory) ? makeFolder(memory) : undefined;
+  #tmp = join(this.#disk, "tmp");
+  /** For the environment of the tests */
+  env = { TMPDIR: this.#tmp, ...(this.#memory ? { TEST_TMPFS: this.#memory } : {}) };
+
+  constructor() {
+    mkdirSync(this.#tmp);
+  }
+
+  /** A file of the runner's own beside those of the tests. */
+  path(name) {
+    return join(this.#disk, name);
+  }
+
+  /** What no test has put away: an engine or a database that was stopped half-way leaves processes and mounts too. */
+  dispose() {
+    for (const pid of processesUnder(this.#tmp)) attempt(() => process.kill(Number(pid), "SIGKILL"));
+    for (const mount of mountsUnder(this.#tmp).toReversed()) {
+      attempt(() => execFileSync("umount", ["--lazy", mount], { stdio: "ignore" }));
+    }
+    for (const folder of [this.#disk, this.#memory]) {
+      if (folder) rmSync(folder, { recursive: true, force: true, maxRetries: 5 });
+    }
+  }
+}
+
+/** Open to all, for databases and sandboxed guests run as other users, who have folders in it. */
+function makeFolder(parent) {
+  const folder = mkdtempSync(join(parent, "sallyport-tests-"));
+  chmodSync(folder, 0o755);
+  return folder;
+}
+
+/** Those that name something in the folder on their command line. */
+function processesUnder(folder) {
+  const pids = existsSync("/proc") ? readdirSync("/proc").filter((name) => /^\d+$/.test(name)) : [];
+  return pids.filter((pid) => read(`/proc/${pid}/cmdline`).includes(`${folder}/`));
+}
+
+function mountsUnder(folder) {
+  const places = read("/proc/self/mounts")
+    .split("\n")
+    .map((line) => line.split(" ")[1] ?? "");
+  return places.filter((place) => place.startsWith(`${folder}/`));
+}
+
+/** Nothing where there is no such file, as on a system without /proc. */
+function read(path) {
+  return attempt(() => readFileSync(path, "utf8")) ?? "";
+}
+
+/** Processes and mounts may go by themselves meanwhile. */
+function attempt(act) {
+  try {
+    return act();
+  } catch {
+    return undefined;
+  }
+}
