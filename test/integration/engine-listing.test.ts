@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { createServer } from "node:http";
 import { test } from "node:test";
-import { silentLog } from "../../../../src/log.ts";
-import { createDockerDriver, watchEngine } from "../../../../src/sandbox/index.ts";
-import { openDoor, type EngineDoor } from "../../../helpers/engine-way.ts";
+import { silentLog } from "../../src/log.ts";
+import { createDockerDriver, watchEngine } from "../../src/sandbox/index.ts";
+import { openDoor, type EngineDoor } from "../helpers/engine-way.ts";
 
 const labels = { "dev.sallyport.worker": "worker", "dev.sallyport.created": "1" };
 
