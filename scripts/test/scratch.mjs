@@ -4,11 +4,9 @@ import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSyn
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
-const memory = "/dev/shm";
-
 export class Scratch {
   #disk = makeFolder(tmpdir());
-  #memory = existsSync(memory) ? makeFolder(memory) : undefined;
+  #memory = attempt(() => makeFolder("/dev/shm"));
   #tmp = join(this.#disk, "tmp");
   /** For the environment of the tests */
   env = { TMPDIR: this.#tmp, ...(this.#memory ? { TEST_TMPFS: this.#memory } : {}) };
@@ -29,7 +27,7 @@ export class Scratch {
       attempt(() => execFileSync("umount", ["--lazy", mount], { stdio: "ignore" }));
     }
     for (const folder of [this.#disk, this.#memory]) {
-      if (folder) rmSync(folder, { recursive: true, force: true, maxRetries: 5 });
+      if (folder) remove(folder);
     }
   }
 }
@@ -39,6 +37,15 @@ function makeFolder(parent) {
   const folder = mkdtempSync(join(parent, "sallyport-tests-"));
   chmodSync(folder, 0o755);
   return folder;
+}
+
+/** What cannot be removed is told, and says nothing about the tests. */
+function remove(folder) {
+  try {
+    rmSync(folder, { recursive: true, force: true, maxRetries: 5 });
+  } catch (error) {
+    console.error(`${folder} is left: ${error.message}`);
+  }
 }
 
 /** Those that name something in the folder on their command line. */
@@ -59,7 +66,7 @@ function read(path) {
   return attempt(() => readFileSync(path, "utf8")) ?? "";
 }
 
-/** Processes and mounts may go by themselves meanwhile. */
+/** Undefined where it cannot be done: processes and mounts may go by themselves meanwhile. */
 function attempt(act) {
   try {
     return act();
