@@ -12,6 +12,9 @@ class Stopped extends SetupFailure {
   }
 }
 
+/** The last is a terminal that was closed. */
+const stops = ["SIGINT", "SIGTERM", "SIGHUP"];
+
 /** Runs `main(signal)` and ends the process with what it resolves with; 1 after a failure, 130 after Ctrl-C. */
 export async function command(main) {
   const stop = new AbortController();
@@ -20,14 +23,14 @@ export async function command(main) {
     exitCode = 128 + constants.signals[name];
     stop.abort(new Stopped(name));
   };
-  process.on("SIGINT", onSignal).on("SIGTERM", onSignal);
+  for (const name of stops) process.on(name, onSignal);
   try {
     process.exitCode = await main(stop.signal);
   } catch (error) {
     tell(error);
     process.exitCode = exitCode;
   }
-  process.off("SIGINT", onSignal).off("SIGTERM", onSignal);
+  for (const name of stops) process.off(name, onSignal);
 }
 
 function tell(error) {

@@ -19,7 +19,7 @@ const root = resolve(import.meta.dirname, "../..");
 const everyMs = 250;
 /** any compose call, `ms` */
 const callMs = 150_000;
-const endings = ["SIGINT", "SIGTERM"] as const;
+const endings = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
 const projectLabel = "com.docker.compose.project";
 
 export interface Container {
@@ -196,7 +196,7 @@ export class Project implements AsyncDisposable {
     }
   }
 
-  /** The runner goes at the first Ctrl-C, and this process with it: nobody would take the containers down later. */
+  /** The runner goes at the first Ctrl-C or with its terminal, and this process with it: nobody would take the containers down later. */
   readonly #leaveNow = (): void => {
     const [file, command] = this.#command(["down", "--volumes", "--timeout", "0"]);
     spawnSync(file, command, { cwd: root, env: this.#env, stdio: "ignore", timeout: callMs });
