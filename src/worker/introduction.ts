@@ -40,7 +40,7 @@ export class Introduction {
       capacity: { slots, memory: memoryBytes, cpus },
       profiles: this.#profiles(),
       routes: this.#deps.tunnel.offered(),
-      leases: this.#deps.leases.held(),
+      leases: this.#deps.leases.introduced(),
     };
   }
 

@@ -77,6 +77,11 @@ export class Lease {
     this.#confirmed.resolve();
   }
 
+  /** Whether its command may have been started */
+  get isConfirmed(): boolean {
+    return this.#confirmed.settled;
+  }
+
   get held(): HeldLease {
     return { ...this.ref, kind: "job", from: this.spool.from, to: this.spool.to };
   }
@@ -103,6 +108,7 @@ export function inputBytes(spec: JobSpec): number {
 
 export class LeaseTable {
   readonly #leases = new Map<string, Lease>();
+  readonly #abandoned = new Map<string, HeldLease>();
   readonly #changed = new Notifier();
 
   get size(): number {
@@ -116,6 +122,22 @@ export class LeaseTable {
   /** Every lease as it is told to the hub */
   held(): HeldLease[] {
     return [...this.#leases.values()].map((lease) => lease.held);
+  }
+
+  /**
+   * Those, and what was abandoned since a hub was last greeted. A hub takes back an offer that the worker does not name as one
+   * nothing ran of: it may have said that it heard the acceptance and not have come to write it down.
+   */
+  introduced(): HeldLease[] {
+    return [...this.held(), ...this.#abandoned.values()];
+  }
+
+  /** A hub has heard what `introduced` said and judged it. */
+  greeted(told: readonly HeldLease[]): void {
+    for (const held of told) {
+      const abandoned = this.#abandoned.get(held.lease);
+      if (abandoned !== undefined && sameLease(abandoned, held)) this.#abandoned.delete(held.lease);
+    }
   }
 
   all(): Lease[] {
@@ -139,6 +161,14 @@ export class LeaseTable {
 
   add(lease: Lease): void {
     this.#leases.set(lease.ref.lease, lease);
+    // whoever grants it anew has settled what was granted before
+    this.#abandoned.delete(lease.ref.lease);
+  }
+
+  /** Ends a lease that is over though nobody said so. */
+  abandon(lease: Lease): void {
+    if (lease.isConfirmed) this.#abandoned.set(lease.ref.lease, lease.held);
+    this.finish(lease, "superseded");
   }
 
   finish(lease: Lease, end: LeaseEnd): void {

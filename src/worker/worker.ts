@@ -160,6 +160,7 @@ class DialOutWorker implements Worker {
     );
     if (this.#state === "draining") introduction.tellDraining();
     tunnel.attach(channel, hello.routes);
+    leases.greeted(hello.leases);
     inbox.resume(hello.leases, welcome.verdicts);
     introduction.tellChangedProfiles(hello);
     return inbox;
@@ -186,7 +187,7 @@ class DialOutWorker implements Worker {
     const over = leases.all();
     if (over.length === 0) return;
     log.warn({ leases: over.map(({ ref }) => ref.lease) }, "leases are over, nothing of them is reported");
-    for (const lease of over) leases.finish(lease, "superseded");
+    for (const lease of over) leases.abandon(lease);
   }
 
   #enter(state: WorkerState): void {

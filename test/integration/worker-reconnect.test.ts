@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import * as fc from "fast-check";
+import { sleep } from "../../src/async/index.ts";
 import { SallyportError } from "../../src/errors.ts";
 import { anyBytes, run, startRig, type Rig, type SimulatedJob } from "../helpers/simulated-hub.ts";
 
@@ -76,6 +77,33 @@ test("a hub away longer than selfStopMs: the worker stops its own sandboxes and 
   away = false;
   const outcome = await job.finished;
   assert.deepEqual([outcome.reason, outcome.error?.code], ["worker_lost", "hub_unreachable"]);
+});
+
+test("a lease that is over unheard is named once more when the hub is back, unless its command cannot have run", async () => {
+  let away = false;
+  const refuses = (): SallyportError | undefined =>
+    away ? new SallyportError("hub_unreachable", "hub: away") : undefined;
+  const intervals = { heartbeatMs: 20, selfStopMs: 60, leaseMs: 120 };
+  await using rig = await startRig({ intervals, hooks: { refuses } });
+  const job = rig.hub.offer({ spec: run("hang") });
+  await rig.hub.until(() => job.started.length === 1, "start");
+  rig.hub.hooks.confirmsLeases = false;
+  const unheard = rig.hub.offer({ spec: run("hang") });
+  await rig.hub.until(() => unheard.answers.length === 1, "an answer");
+  away = true;
+  rig.hub.end.link.cut();
+  const named = (): string[][] =>
+    rig.hub.messages.flatMap((message) =>
+      message.type === "hello" ? [message.leases.map(({ lease }) => lease)] : [],
+    );
+  await sleep(3 * intervals.leaseMs);
+  away = false;
+  await rig.hub.until(() => named().length === 2, "a second greeting");
+  await rig.hub.until(() => rig.hub.messages.at(-1)?.type === "heartbeat", "the welcome to be heard");
+  rig.hub.end.link.cut();
+  await rig.hub.until(() => named().length === 3, "a third greeting");
+  assert.deepEqual(named(), [[], [job.ref.lease], []]);
+  assert.deepEqual([job.exits.length, unheard.started.length], [0, 0]);
 });
 
 test("a hub that answers no heartbeat renews nothing: the worker stops its sandboxes though the channel lives", async () => {
