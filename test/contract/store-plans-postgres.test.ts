@@ -156,9 +156,11 @@ test("no call reads more of a full database than it names, though its plans were
   assert.ok(rows > 0 && rows <= bound, `${rows} rows are read by ${by}`);
   t.diagnostic(`${plans.length} plans, none reads more than ${rows} rows`);
 
+  // plans of the store's own are noted beside it
+  const seen = carriedOut().length;
   await server.query(
     `SET enable_indexscan = off; SET enable_bitmapscan = off; SELECT count(*) FROM "${home.schema}".jobs`,
   );
-  const control = largest(carriedOut().slice(-1));
+  const control = largest(carriedOut().slice(seen));
   assert.ok(control.rows > kept, `a scan of the table is seen as one: ${control.rows} rows`);
 });
