@@ -115,6 +115,11 @@ export class LeaseTable {
     return this.#leases.size;
   }
 
+  /** How many `introduced` names, which a `hello` has a bound for */
+  get named(): number {
+    return this.#leases.size + this.#abandoned.size;
+  }
+
   get hash(): string {
     return leasesHash(this.refs());
   }

@@ -25,7 +25,7 @@ export interface OfferOptions {
   draining: () => boolean;
 }
 
-/** Leases told in one `hello` at most */
+/** Leases named in one `hello` at most */
 const maxHeld = 10_000;
 /** Answers kept for offers that come twice */
 const maxAnswers = 4_096;
@@ -64,7 +64,7 @@ export class Offers {
     const unusable = profiles.unusable(profile);
     if (unusable !== undefined) return refuse("profile_unusable", unusable.message);
     if (offer.kind === "session") return refuse("profile_unusable", "this worker serves jobs only");
-    if (leases.size >= maxHeld) return refuse("no_slot", "too many results wait for the hub");
+    if (leases.named >= maxHeld) return refuse("no_slot", "too many results wait for the hub");
     const held = leases.byId(offer.lease);
     if (held !== undefined && held.ref.epoch > offer.epoch)
       return refuse("no_slot", `epoch ${held.ref.epoch} of this lease is held`);
