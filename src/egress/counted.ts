@@ -4,19 +4,24 @@ import { wholeLength } from "../exchange/index.ts";
 
 /** `count` may throw: the body breaks off with that then, here and where it came from. */
 export function countedReply(body: Readable, count: (bytes: number) => void): Readable {
+  return countedWhole(body, count) ?? counted(body, count, () => void body.destroy());
+}
+
+/** The same for what a caller sends. Whoever gives it up leaves the caller's connection as it is: it still gets its reply. */
+export function countedUpload(body: Readable, count: (bytes: number) => void): Readable {
+  return countedWhole(body, count) ?? counted(body, count, () => void body.resume());
+}
+
+/** A body that is here as a whole is counted at once; null for any other. */
+function countedWhole(body: Readable, count: (bytes: number) => void): Readable | null {
   const length = wholeLength(body);
-  if (length === null) return counted(body, count, () => void body.destroy());
+  if (length === null) return null;
   try {
     count(length);
   } catch (error) {
     body.destroy(error instanceof Error ? error : new Error(String(error)));
   }
   return body;
-}
-
-/** The same for what a caller sends. Whoever gives it up leaves the caller's connection as it is: it still gets its reply. */
-export function countedUpload(body: Readable, count: (bytes: number) => void): Readable {
-  return counted(body, count, () => void body.resume());
 }
 
 function counted(body: Readable, count: (bytes: number) => void, giveUp: () => void): Readable {

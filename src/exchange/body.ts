@@ -1,4 +1,5 @@
 /** Bodies as streams. */
+import type { IncomingMessage } from "node:http";
 import { Readable, type Writable } from "node:stream";
 
 /** A body that is here as a whole. */
@@ -16,6 +17,16 @@ class WholeBody extends Readable {
 /** A body of exactly these bytes. */
 export function bytesBody(bytes: Uint8Array): Readable {
   return new WholeBody(bytes);
+}
+
+/**
+ * The body of a message whose end has come already, as a whole; of any other the message itself. Its parser pushes what came in
+ * one piece before whoever waits for its head goes on, so most bodies of calls are here by then.
+ */
+export function arrivedBody(message: IncomingMessage): Readable {
+  const isUntouched = message.readableFlowing === null && !message.destroyed && message.errored === null;
+  if (!message.complete || !isUntouched) return message;
+  return bytesBody((message.read() as Buffer | null) ?? new Uint8Array());
 }
 
 /** How long a body is that is here as a whole and that nobody has begun to read; null for any other. */

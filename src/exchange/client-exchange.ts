@@ -3,7 +3,7 @@ import { request as httpRequest, type Agent, type ClientRequest, type IncomingMe
 import type { Readable } from "node:stream";
 import { deferred } from "../async/index.ts";
 import { SallyportError, type ErrorCode } from "../errors.ts";
-import { pump, takeWhole } from "./body.ts";
+import { arrivedBody, pump, takeWhole } from "./body.ts";
 import type { ClientLimits } from "./client.ts";
 import type { Lease } from "./connections.ts";
 import type { HttpRequest, HttpResponse } from "./contract.ts";
@@ -18,7 +18,7 @@ export interface ClientExchangeDeps {
 
 export class ClientExchange {
   readonly #deps: ClientExchangeDeps;
-  readonly #response = deferred<HttpResponse>();
+  readonly #response = deferred<IncomingMessage>();
   readonly #outgoing: ClientRequest;
   readonly #clock: NodeJS.Timeout;
   #incoming: IncomingMessage | undefined;
@@ -34,8 +34,13 @@ export class ClientExchange {
   }
 
   /** Rejects with a `SallyportError` that says what was sent, or with the signal's reason. */
-  get response(): Promise<HttpResponse> {
-    return this.#response.promise;
+  async response(): Promise<HttpResponse> {
+    const incoming = await this.#response.promise;
+    return {
+      status: incoming.statusCode ?? 502,
+      headers: endToEnd(pairsOf(incoming.rawHeaders)),
+      body: arrivedBody(incoming),
+    };
   }
 
   /** Throws `request_invalid` for headers no request may have; nothing was sent then. */
@@ -95,11 +100,7 @@ export class ClientExchange {
     this.#incoming = incoming;
     // a reply that breaks is for whoever reads it to see
     incoming.on("error", () => undefined);
-    this.#response.resolve({
-      status: incoming.statusCode ?? 502,
-      headers: endToEnd(pairsOf(incoming.rawHeaders)),
-      body: incoming,
-    });
+    this.#response.resolve(incoming);
   }
 
   #settled(): void {

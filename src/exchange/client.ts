@@ -100,7 +100,7 @@ class Client implements HttpClient {
     });
     const deps = { agent: this.#agent, lease, signal, limits: this.#limits };
     const exchange = new ClientExchange({ ...request, headers: tracedHeaders(request) }, deps);
-    const response = await exchange.response;
+    const response = await exchange.response();
     response.body.once("close", ended);
     return response;
   }

@@ -3,7 +3,7 @@ import { STATUS_CODES, type IncomingMessage, type ServerResponse } from "node:ht
 import type { Duplex } from "node:stream";
 import { deferred } from "../async/index.ts";
 import { isError, SallyportError } from "../errors.ts";
-import { pump, takeWhole } from "./body.ts";
+import { arrivedBody, pump, takeWhole } from "./body.ts";
 import type { HttpResponse } from "./contract.ts";
 import type { FaceDeps, FaceOptions } from "./face.ts";
 import { failureOf, failureResponse, type Failure } from "./failure.ts";
@@ -123,6 +123,8 @@ export class FaceConnection<Context> {
 
   async #exchange({ message, reply, expects }: Exchange, signal: AbortSignal): Promise<void> {
     const continued = expects ? continueOnRead(message, reply) : { sent: true };
+    // by the next microtask all is parsed that came in one piece with the head
+    if (!expects) await Promise.resolve();
     const response = await this.#answer(message, signal);
     if (signal.aborted) {
       response.body.destroy();
@@ -139,7 +141,9 @@ export class FaceConnection<Context> {
   async #answer(message: IncomingMessage, signal: AbortSignal): Promise<HttpResponse> {
     let request: FaceRequest | undefined;
     try {
+      signal.throwIfAborted();
       request = readRequest(message, this.#options);
+      if (request.body !== null && message.complete) request = { ...request, body: arrivedBody(message) };
       return await this.#deps.handle(request, this.#deps.context, signal);
     } catch (error) {
       const subject = request ?? { id: freshId(), host: "" };

@@ -8,7 +8,7 @@ export {
   type Layer,
 } from "./contract.ts";
 export { parseAuthority, type Authority } from "./authority.ts";
-export { bytesBody, pump, wholeLength } from "./body.ts";
+export { bytesBody, pump, takeWhole, wholeLength } from "./body.ts";
 export { createHttpClient, type HttpClient, type HttpClientOptions } from "./client.ts";
 export { createHttpFace, type FaceDeps, type FaceOptions, type HttpFace } from "./face.ts";
 export { failureResponse, layerOf, unlessFailure } from "./failure.ts";

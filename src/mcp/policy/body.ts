@@ -1,5 +1,6 @@
 import { Readable } from "node:stream";
 import { SallyportError } from "../../errors.ts";
+import { takeWhole, wholeLength } from "../../exchange/index.ts";
 
 export interface Collected {
   readonly bytes: Buffer;
@@ -8,7 +9,16 @@ export interface Collected {
 }
 
 /** Reads `source` up to its end or until it is longer than `limit`. Rejects when it breaks. */
-export function collect(source: Readable, limit: number): Promise<Collected> {
+export async function collect(source: Readable, limit: number): Promise<Collected> {
+  const length = wholeLength(source);
+  const whole = length !== null && length <= limit ? takeWhole(source) : null;
+  return whole === null ? await gathered(source, limit) : { bytes: asBuffer(whole), whole: true };
+}
+
+const asBuffer = (bytes: Uint8Array): Buffer =>
+  Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+
+function gathered(source: Readable, limit: number): Promise<Collected> {
   return new Promise((resolve, reject) => {
     const chunks: Buffer[] = [];
     let length = 0;
