@@ -19,7 +19,7 @@ export interface AuditEntry {
   readonly way?: string;
   readonly method?: string;
   readonly tool?: string;
-  /** Keyed digest of a call's arguments, from `AuditLog.digest` */
+  /** Keyed digest of a call's arguments, which the log makes */
   readonly arguments?: string;
   readonly status?: number;
   readonly outcome?: string;
@@ -29,10 +29,11 @@ export interface AuditEntry {
 }
 
 export interface AuditLog extends AsyncDisposable {
-  /** Appends a line; order is kept, writing is batched. A disk that fails shows in `failed`, and stops nothing. */
-  record(entry: AuditEntry): void;
-  /** HMAC of `bytes` under the key of this log: equal arguments can be matched, none can be guessed. */
-  digest(bytes: Uint8Array): string;
+  /**
+   * Appends a line; order is kept, writing is batched. A disk that fails shows in `failed`, and stops nothing. Of `args`, the
+   * arguments of a call, the line has the HMAC under the key of this log: equal ones can be matched, none can be guessed.
+   */
+  record(entry: AuditEntry, args?: Uint8Array): void;
   /** Resolves once everything recorded so far is on disk; rejects with `failed` when the disk does not take it. */
   flush(): Promise<void>;
   /** Why the last write did not reach the disk (`store_full`, `store_unavailable`); null while all is well. Tried again for ever. */

@@ -64,6 +64,8 @@ class BatchedLog implements AuditLog {
   readonly #closing = new AbortController();
   readonly #attempted = new Notifier();
   readonly #waiting: Recorded[] = [];
+  /** Those of them whose arguments came in this turn, with these */
+  #undigested: (readonly [Recorded, AuditEntry, Uint8Array])[] = [];
   /** The first of those waiting that are being written */
   #inFlight = 0;
   #recorded = 0;
@@ -88,20 +90,22 @@ class BatchedLog implements AuditLog {
     return this.#lost;
   }
 
-  record(entry: AuditEntry): void {
+  record(entry: AuditEntry, args?: Uint8Array): void {
     const full = this.#waiting.length >= this.#maxWaiting;
-    if (full || this.#closing.signal.aborted) this.#drop();
-    else this.note(entry);
+    if (full || this.#closing.signal.aborted) return this.#drop();
+    const recorded = this.note(entry);
+    if (args === undefined) return;
+    // the caller of a tool waits for its reply, which need not wait for this
+    if (this.#undigested.length === 0) setImmediate(() => this.#digest());
+    this.#undigested.push([recorded, entry, args]);
   }
 
-  note(entry: AuditEntry | AuditNote): void {
-    this.#waiting.push({ at: Date.now(), entry });
+  note(entry: AuditEntry | AuditNote): Recorded {
+    const recorded = { at: Date.now(), entry };
+    this.#waiting.push(recorded);
     this.#recorded += 1;
     this.#running ??= this.#run();
-  }
-
-  digest(bytes: Uint8Array): string {
-    return createHmac("sha256", this.#parts.key).update(bytes).digest("hex");
+    return recorded;
   }
 
   async flush(): Promise<void> {
@@ -118,6 +122,14 @@ class BatchedLog implements AuditLog {
     this.#hurry();
     await this.#running;
     await this.#parts.owned[Symbol.asyncDispose]();
+  }
+
+  #digest(): void {
+    for (const [recorded, entry, args] of this.#undigested) {
+      const digest = createHmac("sha256", this.#parts.key).update(args).digest("hex");
+      recorded.entry = { ...entry, arguments: digest };
+    }
+    this.#undigested = [];
   }
 
   /** Counts what is missing in the line that stands where it is missing. */
@@ -159,6 +171,7 @@ class BatchedLog implements AuditLog {
 
   async #attempt(): Promise<SallyportError | null> {
     const { writer, log } = this.#parts;
+    this.#digest();
     const batch = this.#waiting.slice(0, batchLimit);
     this.#inFlight = batch.length;
     try {

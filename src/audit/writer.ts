@@ -9,7 +9,7 @@ import type { Resumption } from "./resume.ts";
 export interface Recorded {
   /** Wall clock, `ms` */
   readonly at: number;
-  readonly entry: AuditEntry | AuditNote;
+  entry: AuditEntry | AuditNote;
 }
 
 export type OpenFile = (path: string, flags: string, mode: number) => Promise<FileHandle>;

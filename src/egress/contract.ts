@@ -82,7 +82,7 @@ export interface GatewayDeps {
   local?: (RouteSource & { readonly forward: Forward }) | undefined;
   /** Routes of others, and the way to them */
   remote?: (RouteSource & { readonly forward: Forward }) | undefined;
-  audit: Pick<AuditLog, "record" | "digest">;
+  audit: Pick<AuditLog, "record">;
   log: Log;
   /** Monotonic `ms` */
   clock?: () => number;

@@ -1,5 +1,4 @@
 /** One request that was let through, from its decision to the end of its reply: its bytes, and its line in the audit. */
-import { finished } from "node:stream";
 import type { AuditEntry } from "../audit/index.ts";
 import type { Forward, HttpRequest, HttpResponse } from "../exchange/index.ts";
 import { SallyportError } from "../errors.ts";
@@ -58,7 +57,7 @@ export function throughRecord(next: Forward, deps: RecordDeps): Forward {
       deps.to.spend(bytes);
       bytesOut += bytes;
     });
-    finished(reply, (error) => ended(error ? { status, outcome: "broken_off" } : { status }));
+    reply.once("close", () => ended(reply.readableEnded ? { status } : { status, outcome: "broken_off" }));
     return { ...response, body: reply };
   };
 }

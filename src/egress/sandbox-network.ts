@@ -29,7 +29,7 @@ export interface NetworkDeps {
   face: HttpFace<Visit>;
   contextFor: (host: string) => SecureContext;
   routes: RouteBook;
-  audit: Pick<AuditLog, "record" | "digest">;
+  audit: Pick<AuditLog, "record">;
   log: Log;
   clock: () => number;
   /** It is disposed. */

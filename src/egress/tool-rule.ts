@@ -6,7 +6,7 @@ import type { CallTold, Grant, Subject } from "./contract.ts";
 import { TokenBucket } from "./token-bucket.ts";
 
 export interface RuleDeps {
-  audit: Pick<AuditLog, "record" | "digest">;
+  audit: Pick<AuditLog, "record">;
   subject: Subject;
   clock: () => number;
   /** A call was let through */
@@ -41,7 +41,8 @@ export function createToolRule(grant: Grant, deps: RuleDeps): ToolRule {
       return allow;
     },
     ended: (call, end) => {
-      deps.audit.record(entryOf(call, end, { host, ...deps }));
+      const args = call.arguments.length > 0 ? call.arguments : undefined;
+      deps.audit.record(entryOf(call, end, { host, ...deps }), args);
       deps.onCall(toldOf(call, end, host));
     },
     listed: () => allow,
@@ -53,7 +54,7 @@ const deny = (code: ErrorCode, reason: string): ToolVerdict => ({ allow: false, 
 function entryOf(
   call: ToolCall,
   { verdict, outcome, ms }: CallEnd,
-  { audit, subject, host }: RuleDeps & { host: string },
+  { subject, host }: RuleDeps & { host: string },
 ): AuditEntry {
   return {
     kind: "call",
@@ -66,7 +67,6 @@ function entryOf(
     reason: verdict.allow ? "granted" : verdict.code,
     rule: verdict.allow ? "job" : (rules[verdict.code] ?? "job"),
     ms,
-    ...(call.arguments.length > 0 && { arguments: audit.digest(call.arguments) }),
     ...(outcome !== null && { outcome }),
   };
 }

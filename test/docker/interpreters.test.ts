@@ -43,7 +43,7 @@ const profiles: Profile[] = [
   }),
 ];
 /** Without a route; what it puts into a sandbox is there all the same */
-const network = createGateway({ audit: { record: () => undefined, digest: () => "" }, log: silentLog() });
+const network = createGateway({ audit: { record: () => undefined }, log: silentLog() });
 
 async function start(pool: boolean): Promise<Rig & { wait: (profile: string) => Promise<void> }> {
   const worker = `warm-test-${randomUUID()}`;

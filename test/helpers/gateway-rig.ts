@@ -131,7 +131,10 @@ export function startGateway(limits: Partial<GatewayLimits> = {}, clock?: () => 
     {
       local,
       remote,
-      audit: { record: (entry) => void audit.push(entry), digest: (bytes) => `digest-${bytes.length}` },
+      audit: {
+        record: (entry, args) =>
+          void audit.push({ ...entry, ...(args && { arguments: `digest-${args.length}` }) }),
+      },
       log: silentLog(),
       ...(clock && { clock }),
     },

@@ -88,7 +88,7 @@ export async function callerAt(
     onChange: (told: () => void) => end.onChange(told),
     forward,
   };
-  const audit = { record: () => undefined, digest: () => "" };
+  const audit = { record: () => undefined };
   const gateway = stack.use(createGateway({ remote, audit, log: silentLog() }));
   await eventually(() => gateway.hosts().includes(host));
   const guest = new LoopbackGuest();

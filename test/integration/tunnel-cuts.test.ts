@@ -73,7 +73,7 @@ before(async () => {
   stack.use(await TestConnector.start({ url: far.url, token, connectorId: "far", offer }));
   const { end } = stack.use(await TestConnector.start({ url: near.url, token, connectorId: "worker-side" }));
   const remote = stack.use(forwardRemote({ remote: end, caFiles: [join(dir, "ca.crt")] }));
-  const audit = { record: () => undefined, digest: () => "" };
+  const audit = { record: () => undefined };
   const way = {
     routes: () => end.routes(),
     onChange: (listener: () => void) => end.onChange(listener),

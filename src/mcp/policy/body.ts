@@ -15,8 +15,7 @@ export async function collect(source: Readable, limit: number): Promise<Collecte
   return whole === null ? await gathered(source, limit) : { bytes: asBuffer(whole), whole: true };
 }
 
-const asBuffer = (bytes: Uint8Array): Buffer =>
-  Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+const asBuffer = (bytes: Uint8Array): Buffer => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 
 function gathered(source: Readable, limit: number): Promise<Collected> {
   return new Promise((resolve, reject) => {

@@ -54,15 +54,25 @@ test("files and folder are the owner's alone, and a key others can read is refus
   await assert.rejects(at.open(), { code: "config_invalid" });
 });
 
-test("digests are the same for the same bytes and log, and others for another log", async () => {
+test("of arguments there is a digest: the same for the same bytes and log, another for other bytes or another log", async () => {
   await using one = await folder();
   await using two = await folder();
-  const digest = async (at: typeof one): Promise<string> => {
-    await using log = await at.open();
-    return log.digest(Buffer.from("{}"));
+  const digests = async (at: typeof one, ...args: string[]): Promise<unknown[]> => {
+    {
+      await using log = await at.open();
+      for (const text of args) log.record(entry(1), Buffer.from(text));
+      log.record(entry(2));
+    }
+    const lines = await linesOf(at.dir, (await at.files())[0] ?? "");
+    return lines.map((line) => line["arguments"]);
   };
-  assert.equal(await digest(one), await digest(one));
-  assert.notEqual(await digest(one), await digest(two));
+  const [first, other, same, none] = await digests(one, "{}", '{"secret":1}', "{}");
+  assert.match(String(first), /^[0-9a-f]{64}$/);
+  assert.deepEqual([same, none], [first, undefined]);
+  assert.notEqual(other, first);
+  assert.equal((await digests(one, "{}")).at(4), first, "in another life of the log");
+  assert.notEqual((await digests(two, "{}"))[0], first);
+  assert.equal((await verifyAudit(one.dir)).ok, true);
 });
 
 test("a second writer is refused, and may write once the first is gone", async () => {
