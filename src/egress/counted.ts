@@ -2,7 +2,7 @@
 import { Readable } from "node:stream";
 import { wholeLength } from "../exchange/index.ts";
 
-/** `count` may throw: the body breaks off with that then, here and where it came from. */
+/** `count` may throw: a body that is here as a whole is refused with that, any other breaks off, here and where it came from. */
 export function countedReply(body: Readable, count: (bytes: number) => void): Readable {
   return countedWhole(body, count) ?? counted(body, count, () => void body.destroy());
 }
@@ -12,16 +12,17 @@ export function countedUpload(body: Readable, count: (bytes: number) => void): R
   return countedWhole(body, count) ?? counted(body, count, () => void body.resume());
 }
 
-/** A body that is here as a whole is counted at once; null for any other. */
+/** The body, counted at once; null where it is not here as a whole. */
 function countedWhole(body: Readable, count: (bytes: number) => void): Readable | null {
   const length = wholeLength(body);
   if (length === null) return null;
   try {
     count(length);
+    return body;
   } catch (error) {
-    body.destroy(error instanceof Error ? error : new Error(String(error)));
+    body.destroy();
+    throw error;
   }
-  return body;
 }
 
 function counted(body: Readable, count: (bytes: number) => void, giveUp: () => void): Readable {

@@ -1,6 +1,6 @@
 /** One request that was let through, from its decision to the end of its reply: its bytes, and its line in the audit. */
 import type { AuditEntry } from "../audit/index.ts";
-import type { Forward, HttpRequest, HttpResponse } from "../exchange/index.ts";
+import type { Forward, HttpRequest } from "../exchange/index.ts";
 import { SallyportError } from "../errors.ts";
 import { countedReply, countedUpload } from "./counted.ts";
 
@@ -37,27 +37,27 @@ export function throughRecord(next: Forward, deps: RecordDeps): Forward {
     let [bytesIn, bytesOut] = [0, 0];
     const ended = (end: Pick<ExchangeEnd, "status" | "outcome">): void =>
       deps.ended(request, { ...end, ms: deps.clock() - began, bytesIn, bytesOut });
-    const body =
-      request.body === null
-        ? null
-        : countedUpload(request.body, (bytes) => {
-            deps.from.spend(bytes);
-            bytesIn += bytes;
-          });
-    let response: HttpResponse;
     try {
-      response = await next({ ...request, body }, signal);
+      const body =
+        request.body &&
+        countedUpload(request.body, (bytes) => {
+          deps.from.spend(bytes);
+          bytesIn += bytes;
+        });
+      const response = await next({ ...request, body }, signal);
+      const { status } = response;
+      const reply = countedReply(response.body, (bytes) => {
+        deps.to.spend(bytes);
+        bytesOut += bytes;
+      });
+      // a reply that breaks is for whoever reads it to see
+      reply.on("error", () => undefined);
+      reply.once("close", () => ended(reply.readableEnded ? { status } : { status, outcome: "broken_off" }));
+      return { ...response, body: reply };
     } catch (error) {
       const { code, status } = SallyportError.from(error);
       ended({ status, outcome: code });
       throw error;
     }
-    const { status } = response;
-    const reply = countedReply(response.body, (bytes) => {
-      deps.to.spend(bytes);
-      bytesOut += bytes;
-    });
-    reply.once("close", () => ended(reply.readableEnded ? { status } : { status, outcome: "broken_off" }));
-    return { ...response, body: reply };
   };
 }

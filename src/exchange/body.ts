@@ -20,8 +20,8 @@ export function bytesBody(bytes: Uint8Array): Readable {
 }
 
 /**
- * The body of a message whose end has come already, as a whole; of any other the message itself. Its parser pushes what came in
- * one piece before whoever waits for its head goes on, so most bodies of calls are here by then.
+ * The body of a message whose end has come already, as a whole; of any other the message itself. What a stream brings in one piece
+ * is parsed before whoever waits for the head goes on, so most bodies of calls are here by then.
  */
 export function arrivedBody(message: IncomingMessage): Readable {
   const isUntouched = message.readableFlowing === null && !message.destroyed && message.errored === null;

@@ -123,7 +123,7 @@ export class FaceConnection<Context> {
 
   async #exchange({ message, reply, expects }: Exchange, signal: AbortSignal): Promise<void> {
     const continued = expects ? continueOnRead(message, reply) : { sent: true };
-    // by the next microtask all is parsed that came in one piece with the head
+    // by the next microtask what a stream brought in one piece with the head is parsed
     if (!expects) await Promise.resolve();
     const response = await this.#answer(message, signal);
     if (signal.aborted) {

@@ -1,6 +1,7 @@
 /** The bounds of one sandbox at the gateway: bytes, heads, requests and connections. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { bytesBody } from "../../../src/exchange/index.ts";
 import { docs } from "../../helpers/gateway-client.ts";
 import { reply, startGateway } from "../../helpers/gateway-rig.ts";
 
@@ -13,9 +14,15 @@ test("bytes, heads and requests per second have their bounds, told as what they 
   const upload = (bytes: number) =>
     sandbox.ask(`https://${docs}/`, { method: "PUT", body: "x".repeat(bytes) });
   assert.equal((await upload(600)).status, 200);
-  await assert.rejects(
-    upload(600).then(({ status }) => assert.equal(status, 200)),
+  const more = await upload(600);
+  assert.deepEqual(
+    [more.status, reasonOf(more.text)],
+    [429, "network_limit_exceeded"],
     "more than it may send",
+  );
+  await assert.rejects(
+    upload(600_000).then(({ status }) => assert.equal(status, 200)),
+    "the same in many pieces",
   );
   assert.equal((await sandbox.ask(`https://${docs}/`, { headers: { big: "x".repeat(4_000) } })).status, 431);
   rig.local.answer = () => reply(200, "y".repeat(200_000));
@@ -25,6 +32,15 @@ test("bytes, heads and requests per second have their bounds, told as what they 
   const busy = await rig.attach([{ host: "docs" }], "busy");
   for (let turn = 0; turn < 12; turn += 1) statuses.push((await busy.ask(`http://${docs}/`)).status);
   assert.ok(statuses.includes(200) && statuses.at(-1) === 429, statuses.join());
+});
+
+test("a short reply that is more than a sandbox may get is refused with the reason", async () => {
+  await using rig = startGateway({ bytesTo: 1_000 });
+  const sandbox = await rig.attach([{ host: "docs" }]);
+  rig.local.answer = () => reply(200, bytesBody(Buffer.alloc(600)));
+  assert.equal((await sandbox.ask(`https://${docs}/`)).status, 200);
+  const { status, text } = await sandbox.ask(`https://${docs}/`);
+  assert.deepEqual([status, reasonOf(text)], [429, "network_limit_exceeded"]);
 });
 
 test("a flood of connections holds up neither the worker nor another sandbox", async () => {
@@ -43,3 +59,5 @@ test("a flood of connections holds up neither the worker nor another sandbox", a
   for (const end of noisy.guest.hostEnds) end.destroy();
   assert.equal((await noisy.ask(`https://${docs}/`)).status, 200, "its own come through again");
 });
+
+const reasonOf = (text: string): unknown => (JSON.parse(text) as { error: unknown }).error;

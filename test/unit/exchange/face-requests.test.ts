@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { duplexPair } from "node:stream";
 import { test } from "node:test";
 import * as fc from "fast-check";
 import { SallyportError } from "../../../src/errors.ts";
@@ -99,6 +100,28 @@ test("framing that can be read in two ways never reaches the handler", async () 
   assert.equal(handled, 0);
   assert.match(await raw(rig.port, `${head}Content-Length: 5\r\n\r\nhello`), /^HTTP\/1\.1 200 /);
   assert.equal(handled, 1);
+});
+
+test("over a stream a body that is malformed in the piece of its head reaches nobody", async () => {
+  const seen: string[] = [];
+  await using rig = await faceRig({
+    handle: async ({ target, body }) => {
+      seen.push(target);
+      seen.push(body === null ? "" : await textOf(body));
+      return reply("ok");
+    },
+  });
+  const sent = async (bytes: string): Promise<string> => {
+    const [near, far] = duplexPair();
+    rig.face.serve(far, "context");
+    near.end(bytes);
+    return await textOf(near);
+  };
+  const head = "POST /chunked HTTP/1.1\r\nHost: docs.test\r\nTransfer-Encoding: chunked\r\n\r\n";
+  await sent(`${head}4\r\nbody\r\nnot a length\r\n\r\n`);
+  assert.deepEqual(seen, []);
+  assert.match(await sent(`${head}4\r\nbody\r\n0\r\n\r\n`), /^HTTP\/1\.1 200 /, "control");
+  assert.deepEqual(seen, ["/chunked", "body"]);
 });
 
 test("hosts in unusual spellings are refused, not mended", async () => {
