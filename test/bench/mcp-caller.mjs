@@ -16,7 +16,8 @@ function call(id) {
       let text = "";
       reply.setEncoding("utf8").on("data", (part) => (text += part));
       reply.once("end", () => {
-        if (reply.statusCode === 200 && JSON.parse(text).id === id) resolve();
+        const { id: answered, result } = JSON.parse(text);
+        if (reply.statusCode === 200 && answered === id && result !== undefined) resolve();
         else reject(new Error(`call ${id}: ${reply.statusCode} ${text}`));
       });
     });
