@@ -64,7 +64,7 @@ class BatchedLog implements AuditLog {
   readonly #closing = new AbortController();
   readonly #attempted = new Notifier();
   readonly #waiting: Recorded[] = [];
-  /** Those of them whose arguments came in this turn, with these */
+  /** Those of them whose arguments came in this turn, with these: a view of a whole body, which does not wait for the disk */
   #undigested: (readonly [Recorded, AuditEntry, Uint8Array])[] = [];
   /** The first of those waiting that are being written */
   #inFlight = 0;

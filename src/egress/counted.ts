@@ -2,27 +2,27 @@
 import { Readable } from "node:stream";
 import { wholeLength } from "../exchange/index.ts";
 
-/** `count` may throw: a body that is here as a whole is refused with that, any other breaks off, here and where it came from. */
+/** `count` may throw: the reply breaks off with that then, here and where it came from, as of a call that may have been made. */
 export function countedReply(body: Readable, count: (bytes: number) => void): Readable {
-  return countedWhole(body, count) ?? counted(body, count, () => void body.destroy());
-}
-
-/** The same for what a caller sends. Whoever gives it up leaves the caller's connection as it is: it still gets its reply. */
-export function countedUpload(body: Readable, count: (bytes: number) => void): Readable {
-  return countedWhole(body, count) ?? counted(body, count, () => void body.resume());
-}
-
-/** The body, counted at once; null where it is not here as a whole. */
-function countedWhole(body: Readable, count: (bytes: number) => void): Readable | null {
   const length = wholeLength(body);
-  if (length === null) return null;
+  if (length === null) return counted(body, count, () => void body.destroy());
   try {
     count(length);
-    return body;
   } catch (error) {
-    body.destroy();
-    throw error;
+    body.destroy(asError(error));
   }
+  return body;
+}
+
+/**
+ * The same for what a caller sends. A body that is here as a whole is refused with what `count` throws, before any of it is sent;
+ * whoever gives up another leaves the caller's connection as it is: it still gets its reply.
+ */
+export function countedUpload(body: Readable, count: (bytes: number) => void): Readable {
+  const length = wholeLength(body);
+  if (length === null) return counted(body, count, () => void body.resume());
+  count(length);
+  return body;
 }
 
 function counted(body: Readable, count: (bytes: number) => void, giveUp: () => void): Readable {
@@ -38,7 +38,7 @@ function counted(body: Readable, count: (bytes: number) => void, giveUp: () => v
     try {
       count(chunk.length);
     } catch (error) {
-      passing.destroy(error instanceof Error ? error : new Error(String(error)));
+      passing.destroy(asError(error));
       return;
     }
     if (!passing.push(chunk)) body.pause();
@@ -53,3 +53,5 @@ function counted(body: Readable, count: (bytes: number) => void, giveUp: () => v
   if (body.destroyed) passing.destroy(body.errored ?? new Error("the body broke off"));
   return passing;
 }
+
+const asError = (error: unknown): Error => (error instanceof Error ? error : new Error(String(error)));

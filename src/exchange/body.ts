@@ -24,8 +24,7 @@ export function bytesBody(bytes: Uint8Array): Readable {
  * is parsed before whoever waits for the head goes on, so most bodies of calls are here by then.
  */
 export function arrivedBody(message: IncomingMessage): Readable {
-  const isUntouched = message.readableFlowing === null && !message.destroyed && message.errored === null;
-  if (!message.complete || !isUntouched) return message;
+  if (!message.complete || message.readableFlowing !== null || message.destroyed) return message;
   return bytesBody((message.read() as Buffer | null) ?? new Uint8Array());
 }
 

@@ -3,7 +3,7 @@ import { STATUS_CODES, type IncomingMessage, type ServerResponse } from "node:ht
 import type { Duplex } from "node:stream";
 import { deferred } from "../async/index.ts";
 import { isError, SallyportError } from "../errors.ts";
-import { arrivedBody, pump, takeWhole } from "./body.ts";
+import { pump, takeWhole } from "./body.ts";
 import type { HttpResponse } from "./contract.ts";
 import type { FaceDeps, FaceOptions } from "./face.ts";
 import { failureOf, failureResponse, type Failure } from "./failure.ts";
@@ -143,7 +143,6 @@ export class FaceConnection<Context> {
     try {
       signal.throwIfAborted();
       request = readRequest(message, this.#options);
-      if (request.body !== null && message.complete) request = { ...request, body: arrivedBody(message) };
       return await this.#deps.handle(request, this.#deps.context, signal);
     } catch (error) {
       const subject = request ?? { id: freshId(), host: "" };

@@ -3,6 +3,7 @@ import { randomUUID } from "node:crypto";
 import type { IncomingMessage } from "node:http";
 import { SallyportError } from "../errors.ts";
 import { parseAuthority, type Authority } from "./authority.ts";
+import { arrivedBody } from "./body.ts";
 import type { HeaderList, HttpRequest } from "./contract.ts";
 import { endToEnd, headerOf, pairsOf, withoutHeaders } from "./headers.ts";
 
@@ -38,7 +39,7 @@ export function readRequest(message: IncomingMessage, options: ReadOptions): Fac
     absolute: target.absolute,
     upgrade: upgradeOf(pairs),
     headers: withoutHeaders(endToEnd(pairs), "x-request-id"),
-    body: isFramed && !connects ? message : null,
+    body: isFramed && !connects ? arrivedBody(message) : null,
   };
 }
 
