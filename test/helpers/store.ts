@@ -199,3 +199,14 @@ export async function leaseOne(store: Store, sessionId: string, job: NewJob): Pr
   await store.leases.accept(claim.lease, 2_500);
   return claim;
 }
+
+/** A store of which some parts are others. */
+export function storeWith(store: Store, parts: Partial<Store>): Store {
+  return {
+    ...store,
+    check: () => store.check(),
+    prune: (before) => store.prune(before),
+    [Symbol.asyncDispose]: () => store[Symbol.asyncDispose](),
+    ...parts,
+  };
+}

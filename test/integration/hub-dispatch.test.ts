@@ -6,6 +6,7 @@ import { newJobId } from "../../src/hub/job-id.ts";
 import type { NewJob, Store } from "../../src/store/index.ts";
 import { eventually, TestHub } from "../helpers/hub.ts";
 import { SimulatedWorker, type SimulatedWorkerOptions } from "../helpers/simulated-worker.ts";
+import { storeWith } from "../helpers/store.ts";
 
 /** A hub whose store tells what was claimed only while the gate is open, and keeps what was submitted. */
 class SlowClaims {
@@ -29,8 +30,7 @@ class SlowClaims {
   }
 
   #wrap(store: Store): Store {
-    return {
-      ...store,
+    return storeWith(store, {
       jobs: {
         ...store.jobs,
         submit: (job) => {
@@ -46,10 +46,7 @@ class SlowClaims {
           return claims;
         },
       },
-      check: () => store.check(),
-      prune: (before) => store.prune(before),
-      [Symbol.asyncDispose]: () => store[Symbol.asyncDispose](),
-    };
+    });
   }
 }
 

@@ -3,31 +3,25 @@ import { test } from "node:test";
 import { SallyportError } from "../../src/errors.ts";
 import { TestHub } from "../helpers/hub.ts";
 import { SimulatedWorker } from "../helpers/simulated-worker.ts";
+import { storeWith } from "../helpers/store.ts";
 
 test("store trouble is told by code, nothing is half-done, and the hub goes on when it is over", async () => {
   let failing = false;
   await using hub = await TestHub.start({
-    wrapStore: (store) => ({
-      ...store,
-      leases: store.leases,
-      log: store.log,
-      fleet: store.fleet,
-      prune: (before) => store.prune(before),
-      [Symbol.asyncDispose]: () => store[Symbol.asyncDispose](),
-      check: async () => {
-        if (failing) throw new SallyportError("store_full", "the disk is full");
-        await store.check();
-      },
-      jobs: new Proxy(store.jobs, {
-        get: (jobs, key) =>
-          key === "submit"
-            ? async (...args: Parameters<typeof jobs.submit>) => {
-                if (failing) throw new SallyportError("store_full", "the disk is full");
-                return await jobs.submit(...args);
-              }
-            : (Reflect.get(jobs, key, jobs) as () => unknown).bind(jobs),
+    wrapStore: (store) =>
+      storeWith(store, {
+        check: async () => {
+          if (failing) throw new SallyportError("store_full", "the disk is full");
+          await store.check();
+        },
+        jobs: {
+          ...store.jobs,
+          submit: async (...args) => {
+            if (failing) throw new SallyportError("store_full", "the disk is full");
+            return await store.jobs.submit(...args);
+          },
+        },
       }),
-    }),
   });
   await using _worker = await SimulatedWorker.start({ url: hub.url, token: hub.workerToken });
   failing = true;
@@ -43,19 +37,13 @@ test("store trouble is told by code, nothing is half-done, and the hub goes on w
 
 test("an unforeseen failure tells its place in the log, not its text", async () => {
   await using hub = await TestHub.start({
-    wrapStore: (store) => ({
-      jobs: store.jobs,
-      leases: store.leases,
-      log: store.log,
-      check: () => store.check(),
-      prune: (before) => store.prune(before),
-      [Symbol.asyncDispose]: () => store[Symbol.asyncDispose](),
-      fleet: {
-        saveProfiles: (...args) => store.fleet.saveProfiles(...args),
-        profiles: () => Promise.reject(new TypeError("a text that stays inside")),
-        workers: () => store.fleet.workers(),
-      },
-    }),
+    wrapStore: (store) =>
+      storeWith(store, {
+        fleet: {
+          ...store.fleet,
+          profiles: () => Promise.reject(new TypeError("a text that stays inside")),
+        },
+      }),
   });
   const reply = await hub.call("/v1/profiles", { headers: { "x-request-id": "find-me" } });
   assert.deepEqual([reply.status, reply.json.error.code], [500, "internal"]);

@@ -2,9 +2,9 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { isError, SallyportError } from "../../src/errors.ts";
 import { turnOf, type Intervals } from "../../src/protocol/index.ts";
-import type { Store } from "../../src/store/index.ts";
 import { held, workerOf, workersOf } from "../helpers/hub-workers.ts";
 import { eventually, TestHub } from "../helpers/hub.ts";
+import { storeWith } from "../helpers/store.ts";
 
 /** Lets leases end quickly */
 const brisk: Partial<Intervals> = { heartbeatMs: 50, leaseMs: 400, suspectMs: 300, selfStopMs: 300 };
@@ -108,17 +108,26 @@ test("a connection that breaks in the middle of a job costs nothing when the wor
 });
 
 test("a job whose acceptance was heard and never written down is lost with the worker that gave it up, and not run again", async () => {
-  const trouble = { full: true };
+  let full = true;
   await using hub = await TestHub.start({
     intervals: { ...brisk, leaseMs: 5_000 },
-    wrapStore: (store) => replacing(store, "leases", () => acceptingUnless(trouble, store.leases)),
+    wrapStore: (store) =>
+      storeWith(store, {
+        leases: {
+          ...store.leases,
+          accept: async (...args) => {
+            if (full) throw new SallyportError("store_full", "the disk is full");
+            return await store.leases.accept(...args);
+          },
+        },
+      }),
   });
   const jobs = held();
   await using worker = await workerOf(hub, { run: jobs.run });
   const { id } = await hub.submit();
   const job = await jobs.next();
   worker.vanish();
-  trouble.full = false;
+  full = false;
   const welcome = await worker.connect();
   assert.deepEqual(
     welcome.verdicts.map(({ lease, verdict }) => [lease, verdict]),
@@ -191,20 +200,3 @@ test("a worker that breaks the protocol is cut off with the reason, others go on
   await bad[Symbol.asyncDispose]();
   assert.equal((await hub.wait((await hub.submit()).id)).attempts[0]?.workerId, good.workerId);
 });
-
-function acceptingUnless(trouble: { full: boolean }, leases: Store["leases"]): Store["leases"] {
-  return replacing(leases, "accept", (accept) => async (...args) => {
-    if (trouble.full) throw new SallyportError("store_full", "the disk is full");
-    return await accept.apply(leases, args);
-  });
-}
-
-/** `object` with one thing of it exchanged. */
-function replacing<T extends object, K extends keyof T>(object: T, name: K, by: (was: T[K]) => T[K]): T {
-  return new Proxy(object, {
-    get: (target, key) => {
-      const found: unknown = key === name ? by(target[name]) : Reflect.get(target, key, target);
-      return typeof found === "function" && key !== name ? (found.bind(target) as unknown) : found;
-    },
-  });
-}

@@ -12,6 +12,7 @@ import {
 } from "../helpers/hub-output.ts";
 import { workerOf } from "../helpers/hub-workers.ts";
 import { bytesOf, sseEvents, TestHub, type SeenEvent } from "../helpers/hub.ts";
+import { storeWith } from "../helpers/store.ts";
 
 /** Its epoch hangs on whether the job was handed over with the commit that took it. */
 const firstAttempt = /^1\.[12]:0$/;
@@ -63,19 +64,16 @@ test("an id of a grant that was never recorded leads to all of the attempt that 
 test("what is printed is read before the store has taken the lease and the output", async () => {
   const disk = deferred<void>();
   await using hub = await TestHub.start({
-    wrapStore: (store) => ({
-      ...store,
-      leases: {
-        ...store.leases,
-        accept: async (...args) => {
-          await disk.promise;
-          return await store.leases.accept(...args);
+    wrapStore: (store) =>
+      storeWith(store, {
+        leases: {
+          ...store.leases,
+          accept: async (...args) => {
+            await disk.promise;
+            return await store.leases.accept(...args);
+          },
         },
-      },
-      check: () => store.check(),
-      prune: (before) => store.prune(before),
-      [Symbol.asyncDispose]: () => store[Symbol.asyncDispose](),
-    }),
+      }),
   });
   await using _worker = await workerOf(hub, { run: printMuch });
   const seen: SeenEvent[] = [];
