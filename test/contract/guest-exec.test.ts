@@ -3,36 +3,8 @@ import { createHash, randomBytes } from "node:crypto";
 import { test } from "node:test";
 import { sleep } from "../../src/async/index.ts";
 import { isError } from "../../src/errors.ts";
-import type { Exec, ExecSpec, OutputStream } from "../../src/sandbox/contract.ts";
-import { isAlive, startGuest, type GuestProcess } from "../helpers/guest-process.ts";
-
-function sh(script: string, more: Partial<ExecSpec> = {}): ExecSpec {
-  return { argv: ["sh", "-c", script], env: {}, cwd: "/", stdin: "none", ...more };
-}
-
-async function collect(exec: Exec): Promise<Record<OutputStream, Buffer>> {
-  const parts: Record<OutputStream, Uint8Array[]> = { stdout: [], stderr: [] };
-  for await (const { stream, bytes } of exec.output) parts[stream].push(bytes);
-  return { stdout: Buffer.concat(parts.stdout), stderr: Buffer.concat(parts.stderr) };
-}
-
-async function run(
-  process: GuestProcess,
-  spec: ExecSpec,
-): Promise<{ exec: Exec; stdout: string; stderr: string }> {
-  const exec = await process.guest.exec(spec);
-  const { stdout, stderr } = await collect(exec);
-  return { exec, stdout: stdout.toString(), stderr: stderr.toString() };
-}
-
-/** Waits, bounded, for something that has no event of its own. */
-async function eventually(what: string, holds: () => boolean): Promise<void> {
-  for (let tries = 0; tries < 500; tries++) {
-    if (holds()) return;
-    await sleep(10);
-  }
-  assert.fail(`never: ${what}`);
-}
+import type { ExecSpec } from "../../src/sandbox/contract.ts";
+import { collect, run, sh, startGuest } from "../helpers/guest-process.ts";
 
 test("stdout and stderr stay apart and the exit code is told", async () => {
   await using process = await startGuest();
@@ -183,62 +155,6 @@ test("many programs at once each get their own answer", async () => {
   }
 });
 
-test("exit is told while a child still holds stdout, and killTree ends the stream", async () => {
-  await using process = await startGuest();
-  const exec = await process.guest.exec(sh("sleep 1000 & echo $!; exit 7"));
-  assert.equal((await exec.exit).exitCode, 7);
-  const first = await exec.output[Symbol.asyncIterator]().next();
-  const child = Number(Buffer.from(first.value?.bytes ?? []).toString());
-  assert.ok(isAlive(child));
-  exec.killTree();
-  await collect(exec);
-  await eventually("the child is gone", () => !isAlive(child));
-});
-
-test("killTree reaches a daemon that left session, group and parent but holds stdout", async () => {
-  await using process = await startGuest();
-  const exec = await process.guest.exec(
-    sh("(setsid sh -c 'trap \"\" TERM HUP; echo $$; while :; do sleep 1; done' &) ; sleep 0.2; exit 0"),
-  );
-  await exec.exit;
-  exec.killTree();
-  const daemon = Number((await collect(exec)).stdout.toString());
-  await eventually("the daemon is gone", () => !isAlive(daemon));
-});
-
-test("killTree reaches an orphan of the session that prints nothing", async () => {
-  await using process = await startGuest();
-  const exec = await process.guest.exec(sh("(sleep 1000 >/dev/null 2>&1 & echo $!); sleep 1000"));
-  const first = await exec.output[Symbol.asyncIterator]().next();
-  const orphan = Number(Buffer.from(first.value?.bytes ?? []).toString());
-  assert.ok(isAlive(orphan));
-  exec.killTree();
-  await exec.exit;
-  await eventually("the orphan is gone", () => !isAlive(orphan));
-});
-
-test("killTree of one exec leaves another alone", async () => {
-  await using process = await startGuest();
-  const [one, other] = await Promise.all([
-    process.guest.exec(sh("sleep 1000")),
-    process.guest.exec(sh("cat", { stdin: "pipe" })),
-  ]);
-  one.killTree();
-  assert.equal((await one.exit).signal, "SIGKILL");
-  await other.stdin.write(Buffer.from("alive"));
-  other.stdin.end();
-  assert.equal((await collect(other)).stdout.toString(), "alive");
-});
-
-test("a signal goes to the whole process group", async () => {
-  await using process = await startGuest();
-  const exec = await process.guest.exec(sh("sleep 1000 & echo ready; wait"));
-  await exec.output[Symbol.asyncIterator]().next();
-  exec.signal("SIGTERM");
-  await collect(exec);
-  assert.equal((await exec.exit).signal, "SIGTERM");
-});
-
 test("a command that is not there, or cannot be run, or has no such folder to start in", async () => {
   await using process = await startGuest();
   const { guest } = process;
@@ -298,43 +214,4 @@ test("a program can neither read nor write the guest's pipes", async () => {
   assert.equal(stdout, "");
   assert.equal(stderr.match(/Permission denied/g)?.length, 4);
   assert.equal((await run(process, sh("echo whole"))).stdout, "whole\n");
-});
-
-test("orphans are reaped", async () => {
-  await using process = await startGuest();
-  const { stdout } = await run(process, sh("for i in 1 2 3; do (sleep 0.05 & echo $!); done"));
-  const orphans = stdout.trim().split("\n").map(Number);
-  assert.equal(orphans.length, 3);
-  await eventually("no orphan and no zombie is left", () => orphans.every((pid) => !isAlive(pid)));
-});
-
-test("the end of the link kills every process, daemons included", async () => {
-  await using process = await startGuest();
-  const { guest, exited } = process;
-  const daemon = "setsid sh -c 'trap \"\" TERM HUP; while :; do sleep 1; done' >/dev/null 2>&1 & echo $!";
-  const exec = await guest.exec(sh(`(${daemon}); echo $$; sleep 1000`));
-  let text = "";
-  for await (const { bytes } of exec.output) {
-    text += Buffer.from(bytes).toString();
-    if (text.split("\n").length > 2) break;
-  }
-  const pids = text.split("\n").slice(0, 2).map(Number);
-  assert.ok(pids.every(isAlive));
-  guest.close();
-  await exited;
-  await eventually("every process is gone", () => !pids.some(isAlive));
-});
-
-test("when the guest dies every pending call ends with a coded error", async () => {
-  await using process = await startGuest();
-  const { guest, child } = process;
-  const exec = await guest.exec(sh("cat", { stdin: "pipe" }));
-  const output = collect(exec);
-  child.kill("SIGKILL");
-  await assert.rejects(output, (e) => isError(e, "sandbox_lost"));
-  await assert.rejects(exec.exit, (e) => isError(e, "sandbox_lost"));
-  await assert.rejects(exec.stdin.write(Buffer.from("x")), (e) => isError(e, "sandbox_lost"));
-  await assert.rejects(guest.exec(sh("true")), (e) => isError(e, "sandbox_lost"));
-  await assert.rejects(guest.files.stat("."), (e) => isError(e, "sandbox_lost"));
-  assert.equal(await guest.closed, undefined);
 });

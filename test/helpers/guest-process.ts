@@ -4,7 +4,7 @@ import { chmodSync, chownSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Duplex } from "node:stream";
-import type { Guest, GuestLink } from "../../src/sandbox/contract.ts";
+import type { Exec, ExecSpec, Guest, GuestLink, OutputStream } from "../../src/sandbox/contract.ts";
 import { connectGuest } from "../../src/sandbox/guest/index.ts";
 
 const sources = join(import.meta.dirname, "../../images/guest");
@@ -86,4 +86,26 @@ export function isAlive(pid: number): boolean {
   } catch {
     return false;
   }
+}
+
+/** A program of the shell. */
+export function sh(script: string, more: Partial<ExecSpec> = {}): ExecSpec {
+  return { argv: ["sh", "-c", script], env: {}, cwd: "/", stdin: "none", ...more };
+}
+
+/** All that it prints, to its end. */
+export async function collect(exec: Exec): Promise<Record<OutputStream, Buffer>> {
+  const parts: Record<OutputStream, Uint8Array[]> = { stdout: [], stderr: [] };
+  for await (const { stream, bytes } of exec.output) parts[stream].push(bytes);
+  return { stdout: Buffer.concat(parts.stdout), stderr: Buffer.concat(parts.stderr) };
+}
+
+/** Both, as text. */
+export async function run(
+  process: GuestProcess,
+  spec: ExecSpec,
+): Promise<{ exec: Exec; stdout: string; stderr: string }> {
+  const exec = await process.guest.exec(spec);
+  const { stdout, stderr } = await collect(exec);
+  return { exec, stdout: stdout.toString(), stderr: stderr.toString() };
 }
