@@ -142,3 +142,20 @@ test("nothing that came from a job or the wire can be evaluated in our own proce
   );
   assert.deepEqual(wrong, []);
 });
+
+test("no files of the source import each other in a loop, types included", () => {
+  let arrows = imports().flatMap((entry) => {
+    const to = target(entry);
+    return to === undefined ? [] : [{ from: entry.file, to }];
+  });
+  // an arrow that nothing leads to, or that leads to nothing, is in no loop; without it others are not either
+  for (let before = 0; before !== arrows.length;) {
+    before = arrows.length;
+    const [starts, ends] = [new Set(arrows.map(({ from }) => from)), new Set(arrows.map(({ to }) => to))];
+    arrows = arrows.filter(({ from, to }) => ends.has(from) && starts.has(to));
+  }
+  assert.deepEqual(
+    arrows.map(({ from, to }) => `${from} → ${to}`),
+    [],
+  );
+});

@@ -4,10 +4,18 @@ import type { Readable } from "node:stream";
 import { deferred } from "../async/index.ts";
 import { SallyportError, type ErrorCode } from "../errors.ts";
 import { arrivedBody, pump, takeWhole } from "./body.ts";
-import type { ClientLimits } from "./client.ts";
 import type { Lease } from "./connections.ts";
-import type { HttpRequest, HttpResponse } from "./contract.ts";
+import type { HttpRequest, HttpResponse, Layer } from "./contract.ts";
 import { endToEnd, headerOf, pairsOf, withoutHeaders } from "./headers.ts";
+
+export interface ClientLimits {
+  /** From the last byte of the request that was taken to the head of the reply, `ms` */
+  readonly responseHeaderMs: number;
+  /** Status line and headers of a reply */
+  readonly maxHeaderBytes: number;
+  /** What failed when a connection that was made does not hold */
+  readonly layer: Layer;
+}
 
 export interface ClientExchangeDeps {
   readonly agent: Agent;

@@ -5,12 +5,13 @@ import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { abortable, Notifier } from "../async/index.ts";
 import { SallyportError } from "../errors.ts";
-import { ClientExchange } from "./client-exchange.ts";
+import { ClientExchange, type ClientLimits } from "./client-exchange.ts";
 import { Connections } from "./connections.ts";
 import { layers, type Forward, type HttpRequest, type HttpResponse, type Layer } from "./contract.ts";
 import { headerOf, withHeader } from "./headers.ts";
 
-export interface HttpClientOptions {
+/** Limits that are left out are 60 s, 64 KiB and `upstream`. */
+export interface HttpClientOptions extends Partial<ClientLimits> {
   /** Opens a connection: checked, dialled, with TLS on it where there is any. Throws a `SallyportError` with `details.layer`. `request`: the one it is opened for. */
   connect(signal: AbortSignal, request: HttpRequest): Promise<Duplex>;
   /** Connections at once; 256 by default */
@@ -19,12 +20,6 @@ export interface HttpClientOptions {
   maxWaiting?: number;
   /** An idle connection is closed after this, before most upstreams would do it; 3 s by default, `ms` */
   idleMs?: number;
-  /** From the last byte of the request that was taken to the head of the reply; 60 s by default, `ms` */
-  responseHeaderMs?: number;
-  /** Status line and headers of a reply; 64 KiB by default */
-  maxHeaderBytes?: number;
-  /** What failed when a connection that was made does not hold; `upstream` by default */
-  layer?: Layer;
 }
 
 /** Disposing it cuts every connection. */
@@ -35,8 +30,6 @@ export interface HttpClient extends AsyncDisposable {
   /** Resolves once none is under way; rejects with the signal's reason. */
   drain(signal?: AbortSignal): Promise<void>;
 }
-
-export type ClientLimits = Required<Pick<HttpClientOptions, "responseHeaderMs" | "maxHeaderBytes" | "layer">>;
 
 /** Hands each request the connection that was taken for it. */
 class HandAgent extends Agent {

@@ -5,7 +5,7 @@ import { deferred } from "../async/index.ts";
 import { isError, SallyportError } from "../errors.ts";
 import { pump, takeWhole } from "./body.ts";
 import type { HttpResponse } from "./contract.ts";
-import type { FaceDeps, FaceOptions } from "./face.ts";
+import type { FaceDeps, FaceOptions } from "./face-options.ts";
 import { failureOf, failureResponse, type Failure } from "./failure.ts";
 import { endToEnd, headerOf } from "./headers.ts";
 import { freshId, readRequest, type FaceRequest } from "./request.ts";

@@ -10,7 +10,8 @@ export {
 export { parseAuthority, type Authority } from "./authority.ts";
 export { bytesBody, pump, takeWhole, wholeLength } from "./body.ts";
 export { createHttpClient, type HttpClient, type HttpClientOptions } from "./client.ts";
-export { createHttpFace, type FaceDeps, type FaceOptions, type HttpFace } from "./face.ts";
+export { createHttpFace, type HttpFace } from "./face.ts";
+export type { FaceDeps, FaceOptions } from "./face-options.ts";
 export { failureResponse, layerOf, unlessFailure } from "./failure.ts";
 export { headerOf, withHeader, withoutHeaders } from "./headers.ts";
 export type { FaceRequest } from "./request.ts";

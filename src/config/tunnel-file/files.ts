@@ -1,18 +1,8 @@
 /** Files that a tunnel file names: they must be there and readable before anything starts. */
 import { readFileSync } from "node:fs";
 import { dirname, resolve } from "node:path";
+import { openFailure } from "./open-failure.ts";
 import type { YamlValue } from "./yaml.ts";
-
-/** Why `path` cannot be opened, in the words the documentation has for it. */
-export function openFailure(path: string, error: unknown): string {
-  const { code, message } = error as NodeJS.ErrnoException;
-  const known: Record<string, string> = {
-    EACCES: "permission denied",
-    ENOENT: "no such file or directory",
-    EISDIR: "is a directory",
-  };
-  return `open ${path}: ${known[code ?? ""] ?? code ?? message}`;
-}
 
 /** The path, relative ones from the tunnel file's folder, of a file that can be read. */
 export function readablePath(value: YamlValue): string {

@@ -1,12 +1,8 @@
 /** The tunnel file: documented keys of `config.yaml`, and ours under `sallyport:`. */
 import type { RouteCredential, TunnelConfig } from "../../tunnel/index.ts";
+import type { TunnelFileOptions } from "./read.ts";
 
-export interface TunnelFileOptions {
-  /** Who reads it: `proxy` needs `listen_addr` and `tls`, `connector` needs `tls`, `worker` neither */
-  readonly need: "proxy" | "connector" | "worker";
-  /** Takes the place of `tunnel_domain` */
-  readonly tunnelDomain?: string | undefined;
-}
+export type { TunnelFileOptions } from "./read.ts";
 
 /**
  * Throws `config_invalid`, whose message holds the documented text and `file:line`, with

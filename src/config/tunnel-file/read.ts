@@ -6,7 +6,6 @@ import {
   type UpstreamAddress,
 } from "../../tunnel/index.ts";
 import { certificatePath, readablePath } from "./files.ts";
-import type { TunnelFileOptions } from "./index.ts";
 import { readAdditions } from "./settings.ts";
 import { readDuration, readHost, readListen, readUpstream } from "./values.ts";
 import { readYaml, type Fields, type YamlValue } from "./yaml.ts";
@@ -24,6 +23,13 @@ const topKeys = [
 type TopKey = (typeof topKeys)[number];
 
 const levels = ["debug", "info", "warn", "error"] as const;
+
+export interface TunnelFileOptions {
+  /** Who reads it: `proxy` needs `listen_addr` and `tls`, `connector` needs `tls`, `worker` neither */
+  readonly need: "proxy" | "connector" | "worker";
+  /** Takes the place of `tunnel_domain` */
+  readonly tunnelDomain?: string | undefined;
+}
 
 export async function readTunnel(path: string, options: TunnelFileOptions): Promise<TunnelConfig> {
   const file = await readYaml(path);

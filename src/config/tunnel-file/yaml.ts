@@ -2,7 +2,7 @@
 import { readFile, stat } from "node:fs/promises";
 import { isAlias, isMap, isScalar, isSeq, LineCounter, parseDocument, type Document } from "yaml";
 import { SallyportError } from "../../errors.ts";
-import { openFailure } from "./files.ts";
+import { openFailure } from "./open-failure.ts";
 
 /** bytes */
 const sizeLimit = 1_048_576;

@@ -3,7 +3,6 @@ import { z } from "zod";
 import { abortable } from "../../async/index.ts";
 import { SallyportError } from "../../errors.ts";
 import type { HubRecord } from "../../store/index.ts";
-import { stdinFeed } from "../connections/stdin.ts";
 import { findJob, type Api, type ApiContext } from "./context.ts";
 import { heldSchema } from "./neighbour.ts";
 import { readerSignal } from "./streaming.ts";
@@ -57,7 +56,8 @@ export function stdinRoutes(app: Api, context: ApiContext): void {
       try {
         if (holder === undefined)
           throw new SallyportError("channel_closed", "stdin: the worker left this hub");
-        await stdinFeed(holder.connection, holder.job).post(bodyOf(request), request.query.more === "true");
+        const feed = holder.job.stdin(holder.connection.channel);
+        await feed.post(bodyOf(request), request.query.more === "true");
       } catch (error) {
         void reply.header("connection", "close");
         throw error;
@@ -82,7 +82,7 @@ async function wayTo(context: ApiContext, reply: FastifyReply, id: string): Prom
     const changed = use.job.changed.wait();
     const holder = registry.holderOf(id);
     if (holder !== undefined) {
-      const feed = stdinFeed(holder.connection, holder.job);
+      const feed = holder.job.stdin(holder.connection.channel);
       return (body, more) => feed.post(body, more);
     }
     const record = await use.job.record();

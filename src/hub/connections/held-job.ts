@@ -1,8 +1,9 @@
+import type { HubChannel } from "../../channel/index.ts";
 import { SallyportError } from "../../errors.ts";
 import type { JobSpec, LeaseRef } from "../../protocol/index.ts";
 import type { Claim } from "../../store/index.ts";
 import { persist } from "./persist.ts";
-import type { StdinFeed } from "./stdin.ts";
+import { StdinFeed } from "./stdin.ts";
 
 /** A job one connected worker runs. */
 export class HeldJob {
@@ -14,8 +15,8 @@ export class HeldJob {
   confirmed = false;
   /** the worker was told that the deadline passed */
   overdue = false;
-  stdin: StdinFeed | undefined;
   readonly #over = new AbortController();
+  #stdin: StdinFeed | undefined;
   #last: Promise<unknown> = Promise.resolve();
 
   constructor(claim: Pick<Claim, "lease" | "spec">) {
@@ -45,6 +46,12 @@ export class HeldJob {
   get hasInputs(): boolean {
     const { files, stdin } = this.spec;
     return files.some((file) => file.size > 0) || (stdin.mode === "text" && stdin.size > 0);
+  }
+
+  /** The way to its stdin, opened with its first use. */
+  stdin(channel: HubChannel): StdinFeed {
+    this.#stdin ??= new StdinFeed(channel.open({ kind: "stdin", ...this.lease }), this.ended);
+    return this.#stdin;
   }
 
   /**

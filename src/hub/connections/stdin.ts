@@ -1,8 +1,6 @@
 import { abortable, Notifier } from "../../async/index.ts";
 import type { OutgoingStream } from "../../channel/index.ts";
 import { isError, SallyportError } from "../../errors.ts";
-import type { HeldJob } from "./held-job.ts";
-import type { WorkerConnection } from "./worker-connection.ts";
 
 /** The way from clients' posts to one attempt's stdin, at the pace the program reads. */
 export class StdinFeed {
@@ -59,12 +57,6 @@ export class StdinFeed {
       await Promise.race([this.#granted.wait(), this.#stream.finished]);
     }
   }
-}
-
-/** The feed of a held job, opened with its first use. */
-export function stdinFeed(connection: WorkerConnection, job: HeldJob): StdinFeed {
-  job.stdin ??= new StdinFeed(connection.channel.open({ kind: "stdin", ...job.lease }), job.ended);
-  return job.stdin;
 }
 
 function closed(reason: string, cause?: unknown): SallyportError {

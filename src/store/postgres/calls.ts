@@ -1,8 +1,8 @@
 /** What the writer is asked to do. */
-import type { HeldBy } from "../contract.ts";
 import type { Connection } from "./connection.ts";
 import type { DatabaseClock } from "./clock.ts";
 import type { Needs } from "./needs.ts";
+import type { News } from "./news.ts";
 import type { Rows } from "./rows.ts";
 
 /** Decided on rows that were read and locked with those of its neighbours, and written with them. Throws before it changes any. */
@@ -33,14 +33,4 @@ export interface Transaction {
   /** What is only read may be sent before; nothing is written, and the clock is not asked, until this is fulfilled. */
   begun: Promise<unknown>;
   news: News;
-}
-
-/** What others are told once a transaction is committed. */
-export interface News {
-  /** jobs whose record or log changed */
-  jobs: Set<string>;
-  /** work was queued */
-  queued: boolean;
-  /** who is to stop a job */
-  cancels: HeldBy[];
 }

@@ -1,7 +1,7 @@
 /** Hints as the payloads of notifications: ids only, each below the 8,000 bytes a payload may have. */
 import { z } from "zod";
 import type { Hint } from "../contract.ts";
-import type { News } from "./calls.ts";
+import type { News } from "./news.ts";
 
 const payloadBytes = 7_500;
 

@@ -1,7 +1,7 @@
 import { Backoff, sleep } from "../../async/index.ts";
 import type { Log } from "../../log.ts";
 import type { Hint } from "../contract.ts";
-import type { News } from "./calls.ts";
+import { noNews, type News } from "./news.ts";
 import { Connection, type ConnectionOptions } from "./connection.ts";
 import { storeError } from "./errors.ts";
 import { parseHint, payloadsOf } from "./hint-text.ts";
@@ -119,8 +119,4 @@ export class Hints implements AsyncDisposable {
   #emit(hint: Hint): void {
     for (const listener of this.#listeners) listener(hint);
   }
-}
-
-function noNews(): News {
-  return { jobs: new Set(), queued: false, cancels: [] };
 }

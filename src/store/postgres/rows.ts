@@ -2,7 +2,7 @@
 import type { JobResult, JobSpec } from "../../protocol/index.ts";
 import type { AttemptRecord, JobRecord } from "../contract.ts";
 import type { DatabaseClock } from "./clock.ts";
-import type { News } from "./calls.ts";
+import type { News } from "./news.ts";
 
 import type {
   AttemptRow,

@@ -1,7 +1,8 @@
 import { Backoff, deferred, sleep, steadyNow, type Deferred } from "../../async/index.ts";
 import { isError, SallyportError } from "../../errors.ts";
 import type { Log } from "../../log.ts";
-import type { Call, News, Transaction } from "./calls.ts";
+import type { Call, Transaction } from "./calls.ts";
+import { noNews, type News } from "./news.ts";
 import type { DatabaseClock } from "./clock.ts";
 import { Connection, type ConnectionOptions } from "./connection.ts";
 import { isContention, isLoss, storeError } from "./errors.ts";
@@ -169,7 +170,7 @@ export class Writer implements AsyncDisposable {
   /** Nothing waits for an answer it does not hang on: a group takes two round trips, one for what it reads and one for what it writes. */
   async #transact(connection: Connection, group: readonly Pending[], attempt: Attempt): Promise<Answer[]> {
     const { clock } = this.#deps;
-    const news: News = { jobs: new Set(), queued: false, cancels: [] };
+    const news = noNews();
     const begun = this.#begin(connection);
     const transaction: Transaction = { connection, clock, news, begun };
     const calls = group.map(({ call }) => call);
