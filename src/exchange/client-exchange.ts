@@ -24,6 +24,8 @@ export interface ClientExchangeDeps {
   readonly limits: ClientLimits;
 }
 
+const changedProtocol = "it changed the protocol, which nobody asked for";
+
 export class ClientExchange {
   readonly #deps: ClientExchangeDeps;
   readonly #response = deferred<IncomingMessage>();
@@ -63,7 +65,10 @@ export class ClientExchange {
       maxHeaderSize: limits.maxHeaderBytes,
     };
     try {
-      return httpRequest(options);
+      const outgoing = httpRequest(options);
+      // a header of the reply beyond the count would be left out silently; their size is bounded
+      outgoing.maxHeadersCount = 0;
+      return outgoing;
     } catch (cause) {
       lease.bytes.destroy();
       const details = { layer: "name", sent: false };
@@ -75,7 +80,7 @@ export class ClientExchange {
     this.#outgoing.on("response", (incoming) => this.#answered(incoming));
     this.#outgoing.on("upgrade", (_incoming, socket) => {
       socket.destroy();
-      this.#fail("upstream_failed", "it changed the protocol, which nobody asked for");
+      this.#fail("upstream_failed", changedProtocol);
     });
     this.#outgoing.on("error", (error) => this.#broke(error));
     this.#outgoing.once("close", () => {
@@ -104,6 +109,12 @@ export class ClientExchange {
   }
 
   #answered(incoming: IncomingMessage): void {
+    const status = incoming.statusCode ?? 0;
+    if (status < 200) {
+      this.#fail("upstream_failed", status === 101 ? changedProtocol : `${status} is no status of a reply`);
+      this.#outgoing.destroy();
+      return;
+    }
     this.#settled();
     this.#incoming = incoming;
     // a reply that breaks is for whoever reads it to see
@@ -129,17 +140,23 @@ export class ClientExchange {
   }
 
   #broke(error: NodeJS.ErrnoException): void {
+    // one that ends with its connection would look whole
+    if (this.#incoming?.complete === false) this.#incoming.destroy(error);
     if (error instanceof SallyportError) {
       // what the connection itself knows of its end says nothing about the request that was on it
       const details = { layer: this.#deps.limits.layer, ...error.details, sent: true };
       this.#response.reject(new SallyportError(error.code, error.message, { details, cause: error }));
       return;
     }
-    const isParser = error.code?.startsWith("HPE_") === true;
-    const text = isParser
-      ? "it answered something that is not HTTP/1.1"
-      : "the connection broke before the reply";
-    this.#fail("upstream_failed", text, error);
+    this.#fail("upstream_failed", this.#reasonOf(error), error);
+  }
+
+  #reasonOf({ code }: NodeJS.ErrnoException): string {
+    if (code === "HPE_HEADER_OVERFLOW") {
+      return `the head of its reply is longer than ${this.#deps.limits.maxHeaderBytes} bytes`;
+    }
+    const isParser = code?.startsWith("HPE_") === true;
+    return isParser ? "it answered something that is not HTTP/1.1" : "the connection broke before the reply";
   }
 
   /** No effect once there is a reply. */

@@ -106,6 +106,8 @@ test("what breaks afterwards is a typed failure that says so, and nothing is sen
       void socket.end("HTTP/1.1 200 OK\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
     "another protocol": (socket) =>
       void socket.write("HTTP/1.1 101 Switching\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n"),
+    "another protocol, unnamed": (socket) => void socket.write("HTTP/1.1 101 Switching\r\n\r\n"),
+    "a status that is none": (socket) => void socket.write("HTTP/1.1 099 X\r\nContent-Length: 0\r\n\r\n"),
     "a huge head": (socket) => void socket.write(`HTTP/1.1 200 OK\r\nX: ${"x".repeat(100_000)}\r\n\r\n`),
   };
   for (const [name, fault] of Object.entries(cases)) {
@@ -120,6 +122,7 @@ test("what breaks afterwards is a typed failure that says so, and nothing is sen
       await using client = clientTo(upstream.port);
       const error = await failing(client.forward(aRequest(), live()));
       assert.deepEqual([error.code, error.details], ["upstream_failed", { layer: "upstream", sent: true }]);
+      assert.equal(error.message.includes("longer than 65536 bytes"), name === "a huge head", error.message);
       assert.equal(requests, 1);
       assert.equal(client.active, 0);
     });
@@ -200,6 +203,28 @@ test("a reply that breaks off destroys its body with an error", async () => {
   await using client = clientTo(upstream.port);
   const { body } = await client.forward(aRequest(), live());
   await assert.rejects(textOf(body));
+});
+
+test("a reply without a length that a reset ends is not taken for whole", async () => {
+  const answer = deferred<Socket>();
+  await using broken = await answering("HTTP/1.1 200 OK\r\n\r\nhalf", (socket) => answer.resolve(socket));
+  await using client = clientTo(broken.port);
+  const response = await client.forward(aRequest(), live());
+  (await answer.promise).resetAndDestroy();
+  await assert.rejects(textOf(response.body));
+  await using ended = await answering("HTTP/1.1 200 OK\r\n\r\nwhole", (socket) => void socket.end());
+  await using other = clientTo(ended.port);
+  assert.equal(await textOf((await other.forward(aRequest(), live())).body), "whole");
+});
+
+test("no header of a reply is left out, however many there are", async () => {
+  const many = "a: b\r\n".repeat(2_500);
+  await using upstream = await answering(
+    `HTTP/1.1 200 OK\r\n${many}x-last: 1\r\nContent-Length: 2\r\n\r\nok`,
+  );
+  await using client = clientTo(upstream.port);
+  const { headers } = await client.forward(aRequest(), live());
+  assert.deepEqual([headers.length, headerOf(headers, "x-last")], [2_502, "1"]);
 });
 
 test("a request's body that breaks off gives the request up", async () => {
