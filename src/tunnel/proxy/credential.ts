@@ -74,9 +74,10 @@ function cached(read: () => Promise<Key>): () => Promise<Key> {
   };
 }
 
-/** RFC 6750 §2.3 lets a token stand in the query, where an upstream may prefer it to ours. */
+/** RFC 6750 §2.3 lets a token stand in the query, where an upstream may prefer it to ours; some read `;` as `&`. */
 function refuseTokenInQuery({ target }: HttpRequest): void {
-  if (!/[?&]access_token=/i.test(target)) return;
+  const names = new URLSearchParams(target.replaceAll(/[?;]/g, "&")).keys();
+  if (!names.some((name) => name.toLowerCase() === "access_token")) return;
   throw new SallyportError("request_invalid", "target: this route brings its own credential", {
     details: { layer: "auth", sent: false, fix: "leave access_token out of the query" },
   });

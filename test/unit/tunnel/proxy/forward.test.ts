@@ -116,8 +116,15 @@ test("exactly one credential reaches the upstream, and none comes back", async (
   assert.deepEqual(valuesOf(seen?.headers ?? [], "x-kept"), ["kept"]);
   assert.doesNotMatch(JSON.stringify(seen), /mine/);
   assert.doesNotMatch(JSON.stringify(own.log.lines), /s3cret|mine/);
-  const query = await failing(own.tunnel.forward(aRequest({ target: "/?access_token=mine" }), live()));
-  assert.deepEqual([query.code, query.details["layer"]], ["request_invalid", "auth"]);
+  for (const query of [
+    "access_token=mine",
+    "a=b&Access%5Ftoken=mine",
+    "%61ccess_token",
+    "a;access_token=mine",
+  ]) {
+    const error = await failing(own.tunnel.forward(aRequest({ target: `/?${query}` }), live()));
+    assert.deepEqual([error.code, error.details["layer"]], ["request_invalid", "auth"], query);
+  }
   assert.equal(docs.requests.length, 1);
 });
 
