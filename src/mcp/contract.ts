@@ -38,6 +38,8 @@ export interface ToolRule {
   readonly tools: ReadonlySet<string> | null;
   /** Refuse what cannot be read for certain, because calls are counted; a rule with `tools` always does */
   readonly strict?: boolean;
+  /** Refuse answers that may hold tools and cannot be read for certain, because lists are pinned; a rule with `tools` always does */
+  readonly pinned?: boolean;
   /** Asked once for each call of an allowed tool, before it is sent: counts and rates. */
   admit(call: ToolCall): ToolVerdict;
   /** Told of every call once, also of one that was denied (`verdict`), with how it came out where it was sent. */

@@ -5,17 +5,14 @@ import type { CallOutcome, ToolRule } from "../contract.ts";
 import { collect, continued, type Collected } from "./body.ts";
 import { OpenCalls } from "./calls.ts";
 import { relayEvents } from "./event-relay.ts";
-import { bodyKind, forNewBody, isEncoded } from "./headers.ts";
+import { bodyKind, forNewBody, isEncoded, maySpeakMcp, wantsEvents } from "./headers.ts";
 import { elements, isObject, parse, skipSpace, type Span } from "./json.ts";
-import { edited, listEdits, mayHoldTools, type Edit } from "./lists.ts";
+import { edited, listEdits, listing, mayHoldTools, type Edit } from "./lists.ts";
 import type { Message } from "./message.ts";
 import { jsonReply, rpcError } from "./replies.ts";
 
 /** bytes of one JSON reply or one event that are held to be read */
 const answerLimit = 16 * 2 ** 20;
-
-/** Methods whose result may hold tools */
-const listing: readonly string[] = ["tools/list", "server/discover"];
 
 export interface Asked {
   readonly messages: readonly Message[];
@@ -71,7 +68,7 @@ export class Exchange {
   }
 
   get filters(): boolean {
-    return this.#rule.tools !== null;
+    return this.#rule.tools !== null || this.#rule.pinned === true;
   }
 
   /** What the caller gets for one JSON text of the upstream. Throws where a tool list cannot be told. */
@@ -116,8 +113,7 @@ export class Exchange {
       this.#open.delete(id);
     }
     if (!mayHoldTools(text)) return [];
-    const page = asked !== undefined && listing.includes(asked.method ?? "") ? pageOf(asked) : undefined;
-    const found = listEdits({ text, at: span.from, message }, this.#rule, page);
+    const found = listEdits({ text, at: span.from, message, asked }, this.#rule);
     if (!("allow" in found)) return found;
     return [{ ...span, text: this.#refusal(id, found.code, found.reason) }];
   }
@@ -143,21 +139,25 @@ export class Exchange {
   }
 
   #readsJson(): boolean {
-    const asksNothing = this.#asked.messages.length === 0;
-    return this.#calls.size > 0 || this.#asksForLists() || (this.filters && asksNothing);
+    return this.#calls.size > 0 || this.#asksForLists() || this.filters;
   }
 
   /** An answer that is not ours to read, or cannot be read. */
   #unread(response: HttpResponse, aborted: AbortSignal): HttpResponse {
-    const { status, headers, body } = response;
+    const { status, body } = response;
     const later = status === 202 || status === 204;
-    const hidden = isEncoded(headers) && bodyKind(headers) !== "other" && this.filters;
-    if (hidden || (this.#asksForLists() && status < 400 && !later)) {
+    if (this.#hides(response) || (this.#asksForLists() && status < 400 && !later)) {
       body.destroy();
       return this.failed(this.#unreadable("it is compressed, or not JSON"), aborted.aborted);
     }
     this.#calls.settleAll(status >= 400 ? "failed" : later ? "unknown" : "answered");
     return response;
+  }
+
+  /** What clients take for MCP, as an answer or as a stream of events, and nobody can read here. */
+  #hides({ status, headers }: HttpResponse): boolean {
+    if (!this.filters || !(isEncoded(headers) || bodyKind(headers) === "other")) return false;
+    return maySpeakMcp(headers) || (wantsEvents(this.#request) && status === 200);
   }
 
   async #json(response: HttpResponse, aborted: AbortSignal): Promise<HttpResponse> {
@@ -190,10 +190,6 @@ export class Exchange {
       details: { layer: "tools_list", sent: true },
     });
   }
-}
-
-function pageOf({ params }: Message): { first: boolean } {
-  return { first: (params["cursor"] ?? null) === null };
 }
 
 /** A policy nearer to the upstream may have answered for it. */

@@ -1,5 +1,5 @@
 /** Headers of an exchange, by names in lower case. */
-import type { HeaderList } from "../../exchange/index.ts";
+import type { HeaderList, HttpRequest } from "../../exchange/index.ts";
 
 export function valuesOf(headers: HeaderList, name: string): string[] {
   const values: string[] = [];
@@ -26,6 +26,17 @@ export function bodyKind(headers: HeaderList): BodyKind {
   if (!charsets.every((part) => /^charset="?utf-?8"?$/.test(part))) return "other";
   if (type === "text/event-stream") return "events";
   return type === "application/json" || /^application\/[\w.-]+\+json$/.test(type) ? "json" : "other";
+}
+
+/** Whether some client takes the body for MCP, whatever else `content-type` says. */
+export function maySpeakMcp(headers: HeaderList): boolean {
+  return valuesOf(headers, "content-type").some((value) =>
+    /application\/json|text\/event-stream/i.test(value),
+  );
+}
+
+export function wantsEvents({ method, headers }: HttpRequest): boolean {
+  return method === "GET" && valuesOf(headers, "accept").some((value) => /text\/event-stream/i.test(value));
 }
 
 export function isEncoded(headers: HeaderList): boolean {

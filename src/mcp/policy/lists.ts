@@ -1,6 +1,10 @@
 /** Tool lists in what an upstream sends: found, shown to the rule, and cut down to what the rule allows. */
-import type { ListPage, ToolRule, ToolVerdict } from "../contract.ts";
+import type { ToolRule, ToolVerdict } from "../contract.ts";
 import { ambiguity, elements, isObject, members, type Span } from "./json.ts";
+import type { Message } from "./message.ts";
+
+/** Methods whose result may hold tools */
+export const listing: readonly string[] = ["tools/list", "server/discover"];
 
 export interface Edit extends Span {
   readonly text: string;
@@ -11,6 +15,8 @@ export interface Placed {
   readonly text: string;
   readonly at: number;
   readonly message: Record<string, unknown>;
+  /** The request it answers; undefined where that is not known */
+  readonly asked: Message | undefined;
 }
 
 /** Cheap, and never false for text that holds a tool list: the key is written plainly or with an escape. */
@@ -22,36 +28,41 @@ export function mayHoldTools(text: string): boolean {
 export function listEdits(
   placed: Placed,
   rule: ToolRule,
-  page: Omit<ListPage, "last"> | undefined,
 ): readonly Edit[] | (ToolVerdict & { allow: false }) {
-  const paths = listPaths(placed.message, page !== undefined);
+  const paths = listPaths(placed);
   if (paths.length === 0) return [];
   const fault = ambiguity(placed.text);
   if (fault !== null) {
     return { allow: false, code: "mcp_invalid", reason: `the upstream's tool list is ambiguous: ${fault}` };
   }
-  const verdict = show(placed.message, rule, page?.first ?? false);
+  const verdict = show(placed, rule);
   if (!verdict.allow) return verdict;
   if (rule.tools === null) return [];
   return paths.flatMap((path) => cuts(placed, path, rule.tools ?? new Set()));
 }
 
-function show(message: Record<string, unknown>, rule: ToolRule, first: boolean): ToolVerdict {
+function show({ message, asked }: Placed, rule: ToolRule): ToolVerdict {
   const result = message["result"];
   if (!isObject(result) || !Array.isArray(result["tools"])) return { allow: true };
+  const first = asksForList(asked) && (asked?.params["cursor"] ?? null) === null;
   return rule.listed(result["tools"], { first, last: (result["nextCursor"] ?? null) === null });
 }
 
+const asksForList = (asked: Message | undefined): boolean => listing.includes(asked?.method ?? "");
+
 /**
  * `result.tools` of a list, one level deeper as in `server/discover`, and `tools` of a document that is no message. The result of a
- * tool call has `content` and is the tool's own.
+ * tool call has `content` and is the tool's own; where it is not known to be one, only what lies deeper is.
  */
-function listPaths(message: Record<string, unknown>, asked: boolean): (readonly string[])[] {
+function listPaths({ message, asked }: Placed): (readonly string[])[] {
   const paths: (readonly string[])[] = [];
   if (Array.isArray(message["tools"])) paths.push(["tools"]);
   const result = message["result"];
-  if (!isObject(result) || (!asked && Array.isArray(result["content"]))) return paths;
+  if (!isObject(result)) return paths;
+  const mayBeCall = !asksForList(asked) && Array.isArray(result["content"]);
+  if (mayBeCall && asked?.call != null) return paths;
   if (Array.isArray(result["tools"])) paths.push(["result", "tools"]);
+  if (mayBeCall) return paths;
   for (const [key, value] of Object.entries(result)) {
     if (isObject(value) && Array.isArray(value["tools"])) paths.push(["result", key, "tools"]);
   }

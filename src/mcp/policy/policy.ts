@@ -5,7 +5,7 @@ import type { ToolCall, ToolRule } from "../contract.ts";
 import { collect } from "./body.ts";
 import { judge, type Refusal } from "./calls.ts";
 import { Exchange, type Asked } from "./exchange.ts";
-import { bodyKind, isEncoded, valuesOf, withHeaders } from "./headers.ts";
+import { bodyKind, isEncoded, wantsEvents, withHeaders } from "./headers.ts";
 import { readMessages, type Message } from "./message.ts";
 import { mirrorFault } from "./mirror.ts";
 import { jsonReply, mismatchError, rpcError } from "./replies.ts";
@@ -134,10 +134,6 @@ async function refuseBody(request: HttpRequest, signal: AbortSignal): Promise<vo
 
 function isJsonBody({ headers }: HttpRequest): boolean {
   return bodyKind(headers) === "json" && !isEncoded(headers);
-}
-
-function wantsEvents({ method, headers }: HttpRequest): boolean {
-  return method === "GET" && valuesOf(headers, "accept").some((value) => /text\/event-stream/i.test(value));
 }
 
 const atPolicy = { layer: "policy", sent: false };

@@ -25,6 +25,7 @@ export class ToolCeilings {
     const rule: ToolRule = {
       tools: tools === null ? null : new Set(tools),
       strict: pin === "deny",
+      pinned: pin === "deny",
       admit: () => allowed,
       ended: (_call, { verdict }) => {
         if (!verdict.allow) this.#figures?.denied(route.key, verdict.code);

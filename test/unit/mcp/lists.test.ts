@@ -117,3 +117,58 @@ test("a list that cannot be read is not passed on", async () => {
   });
   await assert.rejects(resumed.ask(get), { code: "upstream_failed" });
 });
+
+test("no answer that a client may take for a list passes unseen, whether tools are chosen or pinned", async () => {
+  const ping = { bytes: '{"jsonrpc":"2.0","id":7,"method":"ping"}' };
+  const asList = { bytes: listText() };
+  const typed = (response: HttpResponse, ...headers: [string, string][]): HttpResponse => {
+    return { ...response, headers };
+  };
+  const hidden: Record<string, [object, Script]> = {
+    "behind a byte order mark": [asList, () => jsonAnswer(`\uFEFF${listAnswer()}`)],
+    "for a call's result, its id as text": [asList, () => jsonAnswer(answered("1", { content: [], tools }))],
+    "on another stream, for a call's result": [
+      get,
+      () => eventsAnswer([event(answered(1, { content: [], tools }))]),
+    ],
+    "in the answer to another request": [ping, () => jsonAnswer(listAnswer())],
+    "under a type that two readers read differently": [
+      ping,
+      () => typed(jsonAnswer(listAnswer()), ["content-type", "text/plain; application/json"]),
+    ],
+    "as events of another type": [
+      get,
+      () => typed(eventsAnswer([event(listAnswer())]), ["content-type", "text/plain"]),
+    ],
+    "compressed, on another stream": [
+      get,
+      () =>
+        typed(
+          eventsAnswer([event(listAnswer())]),
+          ["content-type", "text/event-stream"],
+          ["content-encoding", "gzip"],
+        ),
+    ],
+  };
+  const deny = { allow: false, code: "tools_changed", reason: "changed" } as const;
+  const pinned = { tools: null, rule: { strict: true, pinned: true, listed: () => deny } };
+  for (const [name, [request, script]] of Object.entries(hidden)) {
+    for (const rule of [{}, pinned]) {
+      const told = await rig({ ...rule, script })
+        .ask(request)
+        .catch((error: unknown) => String(error));
+      const text = typeof told === "string" ? told : told.text;
+      assert.ok(!text.includes("delete"), `${name}: ${text}`);
+    }
+  }
+});
+
+test("what is no MCP passes where tools are chosen or pinned (control)", async () => {
+  const script = (): HttpResponse => ({ ...jsonAnswer("tools"), headers: [["content-type", "text/html"]] });
+  for (const rule of [{}, { tools: null, rule: { strict: true, pinned: true } }]) {
+    const at = rig({ ...rule, script });
+    assert.equal((await at.ask({ method: "GET", headers: [["accept", "text/html"]] })).text, "tools");
+    const refused = rig({ ...rule, script: () => ({ ...script(), status: 405 }) });
+    assert.equal((await refused.ask(get)).status, 405);
+  }
+});
