@@ -17,7 +17,7 @@ export async function endTls(
   identity: ServerIdentity,
   handshakeMs: number,
 ): Promise<EndedTls> {
-  const asks = identity.clientCa !== null;
+  const asks = identity.clientCas !== null;
   const socket = new TLSSocket(bytes, {
     isServer: true,
     secureContext: identity.context,

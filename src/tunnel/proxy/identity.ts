@@ -12,8 +12,8 @@ export interface ServerIdentity {
   readonly privateKey: KeyObject;
   /** Digest of the public key: every connector of one tunnel has the same */
   readonly keyDigest: string;
-  /** Callers need a certificate that this one signed; null: none is asked for */
-  readonly clientCa: X509Certificate | null;
+  /** Callers need a certificate that one of these signed; null: none is asked for */
+  readonly clientCas: readonly X509Certificate[] | null;
 }
 
 /** Null where the file names no certificate. Throws `config_invalid` that names the file. */
@@ -43,9 +43,14 @@ export async function loadIdentity(
     keyPem,
     privateKey,
     keyDigest: keyDigestOf(parse(certFile, () => new X509Certificate(certPem))),
-    clientCa:
-      clientCa === null ? null : parse(config.clientCaFile ?? "", () => new X509Certificate(clientCa)),
+    clientCas: clientCa === null ? null : parse(config.clientCaFile ?? "", () => certificatesIn(clientCa)),
   };
+}
+
+/** Each of them: while an authority changes, a file holds the old one and the new. */
+function certificatesIn(pem: string): X509Certificate[] {
+  const blocks = pem.match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g) ?? [pem];
+  return blocks.map((block) => new X509Certificate(block));
 }
 
 /** Hex SHA-256 of the public key. */
@@ -56,21 +61,20 @@ export function keyDigestOf(certificate: X509Certificate): string {
 
 const clientAuth = "1.3.6.1.5.5.7.3.2";
 
-/** Whether a caller may come in: signed directly by the CA for callers, or another connector of this tunnel by its key. */
+/** Whether a caller may come in: signed directly by a CA for callers, or another connector of this tunnel by its key. */
 export function admits(
   identity: ServerIdentity,
   peer: X509Certificate | undefined,
   now = new Date(),
 ): boolean {
-  if (identity.clientCa === null) return true;
+  if (identity.clientCas === null) return true;
   if (peer === undefined) return false;
   if (keyDigestOf(peer) === identity.keyDigest) return true;
   const isValid = peer.validFromDate <= now && now < peer.validToDate;
   const purposes = peer.keyUsage as readonly string[] | undefined;
   const isClient = purposes === undefined || purposes.includes(clientAuth);
-  return (
-    isValid && isClient && peer.checkIssued(identity.clientCa) && peer.verify(identity.clientCa.publicKey)
-  );
+  const isSigned = identity.clientCas.some((ca) => peer.checkIssued(ca) && peer.verify(ca.publicKey));
+  return isValid && isClient && isSigned;
 }
 
 /** What Go's `open` says, which operators know from the documented proxy. */

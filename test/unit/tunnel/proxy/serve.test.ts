@@ -9,7 +9,12 @@ import { connect, type ConnectionOptions } from "node:tls";
 import { promisify } from "node:util";
 import { isError } from "../../../../src/errors.ts";
 import { headerOf } from "../../../../src/exchange/index.ts";
-import { createAuthority, type CertifiedKey, type Tunnel } from "../../../../src/tunnel/index.ts";
+import {
+  createAuthority,
+  type Authority,
+  type CertifiedKey,
+  type Tunnel,
+} from "../../../../src/tunnel/index.ts";
 import { aRequest, authority, byteStreamTo, callerOf, domain, live, remoteTo, rig, textOf } from "./rig.ts";
 import { rawUpstream, upstream, valuesOf } from "./upstream.ts";
 
@@ -147,6 +152,26 @@ test("callers need a certificate of the named CA where one is named", async () =
   assert.equal(docs.requests.length, 0);
   await assert.rejects(async () => assert.match(await call(clients.issueLeaf("caller")), /^HTTP/));
   assert.match(await call(await clientKey(own.dir.path, clients)), /^HTTP\/1\.1 200/);
+});
+
+test("while the CA for callers changes, those of both are let in", async () => {
+  await using docs = await upstream();
+  const [old, next, none] = ["old", "next", "none"].map((commonName) =>
+    createAuthority({ commonName, days: 1 }),
+  );
+  assert.ok(old && next && none);
+  await using own = await rig({ routes: { docs: docs.port } });
+  const clientCaFile = join(own.dir.path, "clients.crt");
+  await writeFile(clientCaFile, `the old one\n${old.certPem}\nand the next\n${next.certPem}`);
+  await own.next({ routes: { docs: docs.port }, clientCaFile });
+  await own.tunnel.reload();
+  const call = async (of: Authority): Promise<string> => {
+    const { certPem: cert, keyPem: key } = await clientKey(own.dir.path, of);
+    return await spoken(own.tunnel, get("/", host), { cert, key });
+  };
+  assert.match(await call(old), /^HTTP\/1\.1 200/);
+  assert.match(await call(next), /^HTTP\/1\.1 200/);
+  await assert.rejects(async () => assert.match(await call(none), /^HTTP/));
 });
 
 test("a new certificate is served without a restart, and a broken one is not", async () => {
