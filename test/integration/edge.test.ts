@@ -241,6 +241,21 @@ for (const [name, bytes] of Object.entries({
   });
 }
 
+test("a caller that never gets to the end of what it wants is let go", async () => {
+  await using r = await rig({ handshakeMs: 500 });
+  const tls = await call(r, "nowhere.example");
+  for (const stream of [await plain(r), tls]) {
+    stream.on("error", () => undefined).resume();
+    stream.write(`CONNECT ${docs}:443 HTTP/1.1\r\nx: `);
+    const drip = setInterval(() => void stream.write("x"), 50);
+    const gone = new Promise((resolve) => stream.once("close", resolve));
+    await withDeadline(gone, 5_000, "the end").finally(() => {
+      clearInterval(drip);
+      stream.destroy();
+    });
+  }
+});
+
 test("a caller that says nothing is let go, and one too many is not let in", async () => {
   await using r = await rig({ handshakeMs: 1_000, perSource: 2 });
   const [first, second] = [await plain(r), await plain(r)];

@@ -25,7 +25,7 @@ export interface EdgeOptions extends Partial<EdgeCaps> {
   host: string;
   /** 0 picks one */
   port: number;
-  /** for a caller to say what it wants, and to take a refusal, `ms`; default 10 s */
+  /** for a caller to say what it wants, and as much again to take a refusal, `ms`; default 10 s */
   handshakeMs?: number;
   /** quiet on a connection that was given its whole reply before it is closed, `ms`; default 60 s */
   lingerMs?: number;
@@ -50,6 +50,8 @@ export class Edge implements AsyncDisposable {
   readonly #answers: EdgeAnswers;
   readonly #server: Server;
   readonly #sockets = new Set<Socket>();
+  /** when those end that are not carried anywhere */
+  readonly #ends = new WeakMap<Duplex, NodeJS.Timeout>();
   readonly #left = new Notifier();
 
   constructor(deps: EdgeDeps, options: EdgeOptions) {
@@ -145,7 +147,7 @@ export class Edge implements AsyncDisposable {
   }
 
   #refusePlain(socket: Socket, reason: string | undefined): void {
-    this.#limit(socket, this.#handshakeMs);
+    this.#endSoon(socket);
     if (reason === undefined) this.#answers.http(socket);
     else {
       this.#deps.metrics.edgeRefused("request_invalid");
@@ -158,7 +160,7 @@ export class Edge implements AsyncDisposable {
     try {
       await this.#join(socket, name, requestId);
     } catch (error) {
-      this.#limit(socket, this.#handshakeMs);
+      this.#endSoon(socket);
       this.#answers.tls(socket, { error: this.#counted(error), host: name, requestId });
     }
   }
@@ -167,7 +169,7 @@ export class Edge implements AsyncDisposable {
   async #connect(socket: Duplex, host: string): Promise<void> {
     const requestId = randomUUID();
     const greet = (): void => {
-      (socket as Socket).setTimeout(0);
+      clearTimeout(this.#ends.get(socket));
       socket.write("HTTP/1.1 200 Connection Established\r\n\r\n");
     };
     try {
@@ -198,14 +200,21 @@ export class Edge implements AsyncDisposable {
     const { metrics, log } = this.#deps;
     socket.on("data", (chunk: Buffer) => metrics.bytes(host, "in", chunk.length));
     bytes.on("data", (chunk: Buffer) => metrics.bytes(host, "out", chunk.length));
-    bytes.once("end", () => this.#limit(socket, this.#lingerMs));
+    bytes.once("end", () => this.#letLinger(socket));
     log.debug({ host, requestId, caller, to: route.offerer.label }, "edge caller joined");
     await splice(socket, bytes);
   }
 
-  /** A caller that was told all there is may take so long to read it, and to go. */
-  #limit(socket: Socket, quietMs: number): void {
-    socket.setTimeout(quietMs, () => socket.destroy());
+  /** However slowly a caller goes on. */
+  #endSoon(socket: Socket): void {
+    const end = setTimeout(() => socket.destroy(), this.#handshakeMs);
+    this.#ends.set(socket, end);
+    socket.once("close", () => clearTimeout(end));
+  }
+
+  /** A caller that was told all there is may take its time to read it, and so long to go. */
+  #letLinger(socket: Socket): void {
+    socket.setTimeout(this.#lingerMs, () => socket.destroy());
   }
 }
 
