@@ -13,7 +13,7 @@ export interface EventReader {
   unseen(): void;
 }
 
-/** An event whose data is not changed passes byte for byte. One longer than `limit` ends the stream, or the reading of it. */
+/** A whole event whose data is not changed passes byte for byte. One longer than `limit` ends the stream, or the reading of it. */
 export function relayEvents(source: Readable, reader: EventReader, limit: number): Readable {
   return new EventRelay(source, reader, limit);
 }
@@ -34,7 +34,8 @@ class EventRelay extends Readable {
     this.#limit = limit;
     source.on("data", (chunk: Buffer) => this.#data(chunk));
     source.pause();
-    source.on("end", () => this.#end());
+    // what stands behind the last blank line is no event, and must not become a part of one that is told here
+    source.on("end", () => this.#finish());
     source.on("error", () => this.#finish());
     source.on("close", () => this.#finish());
     if (source.destroyed) this.#finish();
@@ -76,18 +77,6 @@ class EventRelay extends Readable {
     this.#raw = true;
     this.#reader.unseen();
     return this.push(rest);
-  }
-
-  #end(): void {
-    const rest = this.#splitter.rest();
-    if (!this.#over && rest !== undefined) {
-      try {
-        this.push(this.#read(rest));
-      } catch {
-        return this.#finish(false);
-      }
-    }
-    this.#finish();
   }
 
   #finish(resumable = this.#resumable): void {

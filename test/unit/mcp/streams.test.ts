@@ -5,6 +5,8 @@ import type { HttpResponse } from "../../../src/exchange/index.ts";
 import { callText, eventsAnswer, jsonAnswer, read, rig } from "./rig.ts";
 import { answered, event } from "./upstream-messages.ts";
 
+const progress = event('{"jsonrpc":"2.0","method":"notifications/progress"}');
+
 async function* breaking(...chunks: Buffer[]): AsyncGenerator<Buffer> {
   yield* chunks;
   throw new Error("reset");
@@ -22,13 +24,32 @@ test("an answer that breaks off is an unknown outcome, in JSON and in events", a
   const half = Buffer.from(answered(1).slice(0, 20));
   const json = rig({ script: () => ({ ...jsonAnswer(""), body: Readable.from(breaking(half)) }) });
   assert.equal((await json.ask({ bytes: callText("search") })).json.error.data.reason, "outcome_unknown");
-  const progress = event('{"jsonrpc":"2.0","method":"notifications/progress"}');
   for (const chunks of [breaking(progress, half), [progress]]) {
     const at = rig({ script: () => eventsAnswer(chunks) });
     const { bytes, text } = await at.ask({ bytes: callText("search") });
     assert.deepEqual(bytes.subarray(0, progress.length), progress);
     const last = text.trimEnd().split("\n").at(-1)?.slice("data: ".length) ?? "";
     assert.equal(JSON.parse(last).error.data.reason, "outcome_unknown");
+    assert.deepEqual(
+      at.ended.map(({ outcome }) => outcome),
+      ["unknown"],
+    );
+  }
+});
+
+test("an event without its end is none: it is left out, and what the caller is told stands for itself", async () => {
+  const whole = event(answered(1)).toString();
+  for (const piece of [
+    whole.slice(0, 20),
+    whole.slice(0, -2),
+    whole.slice(0, -1),
+    ": still here\n",
+    "event: message\n",
+  ]) {
+    const at = rig({ script: () => eventsAnswer([progress, Buffer.from(piece)]) });
+    const { text } = await at.ask({ bytes: callText("search") });
+    const told = text.slice(progress.length);
+    assert.match(told, /^event: message\ndata: \{[^\n]*"reason":"outcome_unknown"[^\n]*\}\n\n$/);
     assert.deepEqual(
       at.ended.map(({ outcome }) => outcome),
       ["unknown"],
