@@ -100,7 +100,8 @@ export function writeEvent(data: string): Buffer {
 
 /** The event with other data, its other lines first; its blank line as far as that has come. */
 export function rewriteEvent({ text, others }: EventLines, data: string): Buffer {
-  const end = lineEnd.exec(text)?.[0] ?? "\n";
+  // no carriage return alone: with a line feed for the blank line it would be one end of a line
+  const end = text.includes("\r\n") ? "\r\n" : "\n";
   const blank = /(?:\r\n|\r|\n)$/.exec(text)?.[0] ?? "";
   const lines = [...others, ...data.split("\n").map((line) => `data: ${line}`)];
   return Buffer.from(lines.map((line) => line + end).join("") + blank);

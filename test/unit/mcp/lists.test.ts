@@ -65,6 +65,23 @@ test("lists are filtered in events of every kind of stream, and other events pas
   );
 });
 
+test("a changed event stays an event, whichever line ends it mixes", async () => {
+  const ends = ["\n", "\r", "\r\n"];
+  for (const first of ends) {
+    for (const last of ends) {
+      const text = `event: message${first}data: ${listAnswer()}\n${last}`;
+      const { bytes } = await rig({ script: () => eventsAnswer([Buffer.from(text)]) }).ask(get);
+      const told = bytes.toString().split(/\r\n|\r|\n/);
+      assert.deepEqual(
+        [told.length, told[0], ...told.slice(2)],
+        [4, "event: message", "", ""],
+        told.join("|"),
+      );
+      assert.ok(!told[1]?.includes("delete"));
+    }
+  }
+});
+
 test("a list with an escaped key, in a batch, in discovery or in a document is filtered too", async () => {
   const escaped = listAnswer().replace('"tools"', '"\\u0074ools"');
   const discovered = JSON.stringify({ jsonrpc: "2.0", id: 1, result: { catalog: { tools } } });
