@@ -1,6 +1,7 @@
 import { Readable } from "node:stream";
 import { SallyportError } from "../../errors.ts";
 import { takeWhole, wholeLength } from "../../exchange/index.ts";
+import { Gathering } from "./gathering.ts";
 
 export interface Collected {
   readonly bytes: Buffer;
@@ -19,22 +20,18 @@ const asBuffer = (bytes: Uint8Array): Buffer => Buffer.from(bytes.buffer, bytes.
 
 function gathered(source: Readable, limit: number): Promise<Collected> {
   return new Promise((resolve, reject) => {
-    const chunks: Buffer[] = [];
-    let length = 0;
+    const gathering = new Gathering();
     const settle = (finish: () => void): void => {
       source.off("data", data).off("end", end).off("error", fail).off("close", close);
       finish();
     };
-    const bytes = (): Buffer =>
-      chunks.length === 1 && chunks[0] ? chunks[0] : Buffer.concat(chunks, length);
     const data = (chunk: Buffer): void => {
-      chunks.push(chunk);
-      length += chunk.length;
-      if (length <= limit) return;
+      gathering.add(chunk);
+      if (gathering.size <= limit) return;
       source.pause();
-      settle(() => resolve({ bytes: bytes(), whole: false }));
+      settle(() => resolve({ bytes: gathering.take(), whole: false }));
     };
-    const end = (): void => settle(() => resolve({ bytes: bytes(), whole: true }));
+    const end = (): void => settle(() => resolve({ bytes: gathering.take(), whole: true }));
     const fail = (error: unknown): void => settle(() => reject(SallyportError.from(error, "stream_reset")));
     const close = (): void => fail(new SallyportError("stream_reset", "the body broke off"));
     source.on("data", data).on("end", end).on("error", fail).on("close", close);

@@ -44,7 +44,7 @@ export function listEdits(
 function show({ message, asked }: Placed, rule: ToolRule): ToolVerdict {
   const result = message["result"];
   if (!isObject(result) || !Array.isArray(result["tools"])) return { allow: true };
-  const first = asksForList(asked) && (asked?.params["cursor"] ?? null) === null;
+  const first = asksForList(asked) && (asked?.says.cursor ?? null) === null;
   return rule.listed(result["tools"], { first, last: (result["nextCursor"] ?? null) === null });
 }
 

@@ -7,9 +7,20 @@ export interface Message {
   readonly id: string | number | null;
   /** Null for an answer to a request of the upstream */
   readonly method: string | null;
-  readonly params: Readonly<Record<string, unknown>>;
+  readonly says: Said;
   /** Set for `tools/call` */
   readonly call: ToolCall | null;
+}
+
+/**
+ * What of its parameters decides something: a text, null for any other value, undefined where there is none. The rest, which may be
+ * many times as large in memory as in the body, is not held until the answer comes.
+ */
+export interface Said {
+  readonly name?: string | null | undefined;
+  readonly uri?: string | null | undefined;
+  readonly cursor?: string | null | undefined;
+  readonly version?: string | null | undefined;
 }
 
 export type Reading =
@@ -19,6 +30,10 @@ export type Reading =
 /** Some readers of JSON match keys without regard to case, so anything that could be taken for one of these is refused. */
 const messageKeys = ["jsonrpc", "id", "method", "params", "result", "error"];
 const paramKeys = ["name", "arguments", "uri", "cursor", "_meta"];
+const versionKey = "io.modelcontextprotocol/protocolVersion";
+
+/** Messages of one batch; no client sends nearly as many */
+const largestBatch = 1_000;
 
 /** Reads what can be read in one way only; everything else is not `ok`. */
 export function readMessages(bytes: Buffer, requestId: string): Reading {
@@ -29,6 +44,8 @@ export function readMessages(bytes: Buffer, requestId: string): Reading {
   if (!Array.isArray(json.value)) return asReading([readMessage(source, json.value, start)], false);
   const values: readonly unknown[] = json.value;
   if (values.length === 0) return { ok: false, reason: "the batch is empty" };
+  if (values.length > largestBatch)
+    return { ok: false, reason: `the batch has over ${largestBatch} messages` };
   const spans = elements(json.text, start);
   return asReading(
     values.map((value, at) => readMessage(source, value, spans[at]?.from ?? 0)),
@@ -66,7 +83,7 @@ function readMessage(source: Source, value: unknown, at: number): Message | stri
   if (Object.hasOwn(value, "id") && !isId(id)) return "its id is neither text nor a safe integer";
   const answers = Object.hasOwn(value, "result") || Object.hasOwn(value, "error");
   if (!Object.hasOwn(value, "method") && answers && id !== null) {
-    return { id: id as string | number, method: null, params: {}, call: null };
+    return { id: id as string | number, method: null, says: {}, call: null };
   }
   if (typeof method !== "string" || answers) return "it is neither a request nor an answer";
   if (!isObject(params)) return "its params are not an object";
@@ -75,13 +92,22 @@ function readMessage(source: Source, value: unknown, at: number): Message | stri
   }
   const fault = lookAlikeKey(params, paramKeys);
   if (fault !== undefined) return fault;
-  const message: Message = { id: id as string | number | null, method, params, call: null };
+  const message: Message = { id: id as string | number | null, method, says: saidIn(params), call: null };
   return method === "tools/call" ? asCall(message, source, at) : message;
 }
 
+function saidIn({ name, uri, cursor, _meta: meta }: Record<string, unknown>): Said {
+  const version = isObject(meta) ? meta[versionKey] : undefined;
+  return { name: asText(name), uri: asText(uri), cursor: asText(cursor), version: asText(version) };
+}
+
+function asText(value: unknown): string | null | undefined {
+  return value === undefined || typeof value === "string" ? value : null;
+}
+
 function asCall(message: Message, source: Source, at: number): Message | string {
-  const tool = message.params["name"];
-  if (typeof tool !== "string" || tool === "" || !tool.isWellFormed()) return "its tool has no proper name";
+  const tool = message.says.name ?? "";
+  if (tool === "" || !tool.isWellFormed()) return "its tool has no proper name";
   const params = members(source.text, at).get("params");
   const span = params === undefined ? undefined : members(source.text, params.from).get("arguments");
   const call: ToolCall = {

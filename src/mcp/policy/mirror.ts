@@ -5,14 +5,12 @@
 import { isUtf8 } from "node:buffer";
 import type { HeaderList } from "../../exchange/index.ts";
 import { valuesOf } from "./headers.ts";
-import { isObject } from "./json.ts";
 import type { Message } from "./message.ts";
 
 const mirroredSince = "2026-07-28";
-const versionKey = "io.modelcontextprotocol/protocolVersion";
 
 /** What `Mcp-Name` repeats, by method */
-const namedBy: Readonly<Record<string, string>> = {
+const namedBy: Readonly<Record<string, "name" | "uri">> = {
   "tools/call": "name",
   "prompts/get": "name",
   "resources/read": "uri",
@@ -35,8 +33,7 @@ export function mirrorFault(headers: HeaderList, messages: readonly Message[]): 
 }
 
 function versionFault(values: readonly string[], message: Message): string | null {
-  const meta = message.params["_meta"];
-  const body = isObject(meta) ? meta[versionKey] : undefined;
+  const body = message.says.version;
   if (values.length > 1) return "MCP-Protocol-Version stands twice";
   return values[0] === undefined || body === undefined || body === values[0]
     ? null
@@ -46,7 +43,7 @@ function versionFault(values: readonly string[], message: Message): string | nul
 function nameFault(values: readonly string[], message: Message, modern: boolean): string | null {
   const key = Object.hasOwn(namedBy, message.method ?? "") ? namedBy[message.method ?? ""] : undefined;
   if (key === undefined) return values.length > 1 ? "Mcp-Name stands twice" : null;
-  return differs("Mcp-Name", values, { body: message.params[key], required: modern });
+  return differs("Mcp-Name", values, { body: message.says[key], required: modern });
 }
 
 function differs(
@@ -57,7 +54,8 @@ function differs(
   const [value] = values;
   if (values.length > 1) return `${header} stands twice`;
   if (value === undefined) return expected.required ? `${header} is missing` : null;
-  return decoded(value) === expected.body ? null : `${header} is not what the body says`;
+  const text = decoded(value);
+  return text !== null && text === expected.body ? null : `${header} is not what the body says`;
 }
 
 /** `=?base64?…?=` stands for text that cannot be a header value; null where that is not canonical base64 of UTF-8. */

@@ -2,18 +2,19 @@
  * `text/event-stream` cut into whole events whose bytes stay as they came.
  * https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-interpretation
  */
+import { Gathering } from "./gathering.ts";
+
 const lineFeed = 0x0a;
 const carriageReturn = 0x0d;
 
 export class EventSplitter {
-  #pending: Buffer[] = [];
-  #size = 0;
+  readonly #pending = new Gathering();
   #lineIsEmpty = true;
   #afterReturn = false;
 
   /** Bytes of the event that is not whole yet */
   get size(): number {
-    return this.#size;
+    return this.#pending.size;
   }
 
   /**
@@ -27,7 +28,7 @@ export class EventSplitter {
       const code = bytes[at];
       if (code === lineFeed && this.#afterReturn) {
         this.#afterReturn = false;
-        if (at === 0 && this.#size === 0) pieces.push(bytes.subarray(0, (from = 1)));
+        if (at === 0 && this.size === 0) pieces.push(bytes.subarray(0, (from = 1)));
         continue;
       }
       this.#afterReturn = code === carriageReturn;
@@ -45,25 +46,18 @@ export class EventSplitter {
       pieces.push(this.#take(bytes.subarray(from, at + 1)));
       from = at + 1;
     }
-    if (from < bytes.length) this.#keep(bytes.subarray(from));
+    if (from < bytes.length) this.#pending.add(bytes.subarray(from));
     return pieces;
   }
 
   /** What stands behind the last whole event; undefined when nothing does. */
   rest(): Buffer | undefined {
-    return this.#size === 0 ? undefined : this.#take(Buffer.alloc(0));
-  }
-
-  #keep(bytes: Buffer): void {
-    this.#pending.push(bytes);
-    this.#size += bytes.length;
+    return this.size === 0 ? undefined : this.#pending.take();
   }
 
   #take(tail: Buffer): Buffer {
-    const whole = this.#size === 0 ? tail : Buffer.concat([...this.#pending, tail]);
-    this.#pending = [];
-    this.#size = 0;
-    return whole;
+    this.#pending.add(tail);
+    return this.#pending.take();
   }
 }
 

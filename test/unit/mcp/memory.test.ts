@@ -1,0 +1,72 @@
+/** What a sandbox or an upstream can make the policy hold: about the bytes that it sends, however they are written or cut. */
+import assert from "node:assert/strict";
+import { Readable } from "node:stream";
+import { test } from "node:test";
+import { setImmediate } from "node:timers/promises";
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
+import { callText, eventsAnswer, listText, rig } from "./rig.ts";
+
+setFlagsFromString("--expose-gc");
+const collectGarbage = runInNewContext("gc") as () => void;
+
+/** MiB of the heap that are held once `hold` has come to its rest; what it resolves with is held with them. */
+async function heldBy(hold: () => Promise<unknown>): Promise<number> {
+  collectGarbage();
+  const before = process.memoryUsage().heapUsed;
+  const held = await hold();
+  collectGarbage();
+  const after = process.memoryUsage().heapUsed;
+  assert.notEqual(held, undefined);
+  return (after - before) / 2 ** 20;
+}
+
+/** A body without an end, all of whose bytes came one by one. */
+async function crumbs(bytes: number, body: Readable): Promise<void> {
+  for (let at = 0; at < bytes; at += 1) {
+    body.push(Buffer.from(" "));
+    if (at % 4_096 === 0) await setImmediate();
+  }
+  await setImmediate();
+}
+
+test("a body or an event that comes in crumbs takes no more room than its bytes", async () => {
+  const bytes = 2 ** 18;
+  const uploaded = await heldBy(async () => {
+    const body = new Readable({ read: () => undefined });
+    const asked = rig().ask({ body });
+    await crumbs(bytes, body);
+    return [asked, body];
+  });
+  const streamed = await heldBy(async () => {
+    const events = new Readable({ read: () => undefined });
+    const at = rig({ script: () => ({ ...eventsAnswer([]), body: events }) });
+    const asked = at.ask({ bytes: listText() });
+    await setImmediate();
+    await crumbs(bytes, events);
+    return [asked, events];
+  });
+  for (const held of [uploaded, streamed]) assert.ok(held < 16, `${held} MiB for ${bytes} bytes`);
+});
+
+test("the arguments of a call are not held as values until its answer comes", async () => {
+  const args = { many: Array.from({ length: 200_000 }, () => ({})) };
+  const held = await heldBy(async () => {
+    const answer = Promise.withResolvers<never>();
+    const asked = rig({ script: () => answer.promise }).ask({ bytes: callText("search", 1, args) });
+    for (let turn = 0; turn < 8; turn += 1) await setImmediate();
+    return [asked, answer, args];
+  });
+  assert.ok(held < 4, `${held} MiB`);
+});
+
+test("a batch of more messages than any client sends is not read", async () => {
+  const batch = (length: number): string =>
+    `[${Array.from({ length }, (_each, id) => `{"jsonrpc":"2.0","id":${id},"method":"ping"}`).join(",")}]`;
+  await assert.rejects(rig().ask({ bytes: batch(1_001) }), { code: "mcp_invalid" });
+  const largest = rig();
+  await largest.ask({ bytes: batch(1_000) });
+  const open = rig({ tools: null });
+  await open.ask({ bytes: batch(1_001) });
+  assert.deepEqual([largest.sent.length, open.sent.length], [1, 1]);
+});
