@@ -89,8 +89,11 @@ export class Chain {
     const promised = this.#known?.last.seq ?? 0;
     const found = this.#last?.seq ?? 0;
     if (found >= promised) return null;
-    const range = found + 1 === promised ? `line ${promised}` : `lines ${found + 1} to ${promised}`;
-    return faultAt(dir, newest?.name ?? headName, `${range} of the log are missing at its end`);
+    const isOne = found + 1 === promised;
+    const what = isOne
+      ? `line ${promised} of the log is`
+      : `lines ${found + 1} to ${promised} of the log are`;
+    return faultAt(dir, newest?.name ?? headName, `${what} missing at its end`);
   }
 
   report(fault: AuditFault | null): AuditReport {
