@@ -38,23 +38,30 @@ export function throughCredential(
   const secretOf = cached(async () => await keyFrom(credential, readSecret));
   return async (request, signal) => {
     refuseTokenInQuery(request);
-    const { secret, blotter } = await secretOf();
+    const { secret, ...blotters } = await secretOf();
     const bare = withoutHeaders(request.headers, credential.header, ...callersOwn);
     const plain = withHeader(bare, "accept-encoding", "identity");
     const headers = withHeader(plain, credential.header, credential.prefix + secret);
-    return redacted(await forward({ ...request, headers }, signal), blotter);
+    return redacted(await forward({ ...request, headers }, signal), blotters);
   };
 }
 
-interface Key {
-  readonly secret: string;
+interface Blotters {
   readonly blotter: Blotter;
+  /** For names of headers, which are in lower case */
+  readonly inNames: Blotter;
+}
+
+interface Key extends Blotters {
+  readonly secret: string;
 }
 
 async function keyFrom(credential: RouteCredential, readSecret: ReadSecret): Promise<Key> {
   const secret = await readSecret(credential).catch(() => "");
   if (secret === "") throw noSecret(credential);
-  return { secret, blotter: new Blotter([secret, ...decodedBasic(credential, secret)]) };
+  const secrets = [secret, ...decodedBasic(credential, secret)];
+  const inNames = new Blotter(secrets.map((each) => each.toLowerCase()));
+  return { secret, blotter: new Blotter(secrets), inNames };
 }
 
 /** RFC 7617: what an upstream reads out of `Basic` is as secret as what was stamped. */
@@ -83,7 +90,7 @@ function refuseTokenInQuery({ target }: HttpRequest): void {
   });
 }
 
-function redacted(response: HttpResponse, blotter: Blotter): HttpResponse {
+function redacted(response: HttpResponse, { blotter, inNames }: Blotters): HttpResponse {
   const coding = headerOf(response.headers, "content-encoding");
   if (coding !== undefined && coding.toLowerCase() !== "identity") {
     response.body.destroy();
@@ -91,7 +98,7 @@ function redacted(response: HttpResponse, blotter: Blotter): HttpResponse {
       details: { layer: "upstream", sent: true, fix: "let the upstream honour accept-encoding: identity" },
     });
   }
-  const headers = response.headers.map(([name, value]) => [name, blotter.text(value)] as const);
+  const headers = response.headers.map(([name, value]) => [inNames.text(name), blotter.text(value)] as const);
   return { ...response, headers, body: pipeline(response.body, new Redaction(blotter), toldToReader) };
 }
 

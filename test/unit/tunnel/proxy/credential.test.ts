@@ -49,6 +49,16 @@ test("a reader that leaves takes the upstream's reply with it", async () => {
   );
 });
 
+test("a secret in the name of a header is blotted out too, which comes in lower case", async () => {
+  const forward = throughCredential(
+    credential,
+    () => Promise.resolve("S3cret-Token"),
+    () => Promise.resolve({ status: 200, headers: [["x-s3cret-token", "1"]], body: new PassThrough().end() }),
+  );
+  const { headers } = await forward(request, new AbortController().signal);
+  assert.deepEqual(headers, [["x-************", "1"]]);
+});
+
 test("a whole reply comes through without the secret (control)", async () => {
   const upstream = new PassThrough();
   upstream.end("you sent s3cret-token");
