@@ -1,5 +1,6 @@
 /** The tool calls of one request: judged together before it is sent, and each told how it ended, once. */
 import type { CallOutcome, ToolCall, ToolRule, ToolVerdict } from "../contract.ts";
+import { shortName } from "./replies.ts";
 
 export interface Refusal {
   readonly call: ToolCall;
@@ -13,7 +14,7 @@ export interface Refusal {
 export function judge(rule: ToolRule, calls: readonly ToolCall[]): Refusal | null {
   const denied = calls.find(({ tool }) => rule.tools?.has(tool) === false);
   if (denied !== undefined) {
-    const reason = `the tool ${JSON.stringify(denied.tool.slice(0, 128))} is not allowed here`;
+    const reason = `the tool ${JSON.stringify(shortName(denied.tool))} is not allowed here`;
     return { call: denied, verdict: { allow: false, code: "tool_not_allowed", reason } };
   }
   for (const call of calls) {

@@ -5,6 +5,12 @@ import { bytesBody, type HttpResponse, type Layer } from "../../exchange/index.t
 /** JSON-RPC codes of our own answers: -32602 as for an unknown tool, -32020 as the 2026-07-28 revision says, else -32000. */
 export const rpcCodes = { denied: -32602, headerMismatch: -32020, failed: -32000 } as const;
 
+/** UTF-16 units of a tool's name that are told: every message of a batch is told the one that was denied */
+const longestName = 128;
+
+/** A tool's name as far as it is told. */
+export const shortName = (tool: string): string => tool.slice(0, longestName);
+
 export interface RpcFailure {
   readonly code: ErrorCode;
   readonly message: string;
@@ -21,7 +27,7 @@ export function rpcError(id: string | number | null, failure: RpcFailure): strin
     layer,
     requestId,
     retryable: errorCodes[code].retryable,
-    ...(tool && { tool }),
+    ...(tool && { tool: shortName(tool) }),
   };
   const number = code === "tool_not_allowed" ? rpcCodes.denied : rpcCodes.failed;
   return JSON.stringify({ jsonrpc: "2.0", id, error: { code: number, message, data } });

@@ -60,6 +60,14 @@ test("the arguments of a call are not held as values until its answer comes", as
   assert.ok(held < 4, `${held} MiB`);
 });
 
+test("the name of a denied tool is not repeated at its full length for each message of its batch", async () => {
+  const pings = Array.from({ length: 999 }, (_each, id) => `{"jsonrpc":"2.0","id":${id},"method":"ping"}`);
+  const bytes = `[${callText("x".repeat(2 ** 16), "call")},${pings.join(",")}]`;
+  const { batch, text } = await rig().ask({ bytes });
+  assert.deepEqual([batch.length, batch[0]?.error.data.tool], [1_000, "x".repeat(128)]);
+  assert.ok(text.length < 2 ** 20, `${text.length} characters`);
+});
+
 test("a batch of more messages than any client sends is not read", async () => {
   const batch = (length: number): string =>
     `[${Array.from({ length }, (_each, id) => `{"jsonrpc":"2.0","id":${id},"method":"ping"}`).join(",")}]`;
