@@ -113,7 +113,7 @@ export class Exchange {
       this.#open.delete(id);
     }
     if (!mayHoldTools(text)) return [];
-    const found = listEdits({ text, at: span.from, message, asked }, this.#rule);
+    const found = listEdits({ text, span, message, asked }, this.#rule);
     if (!("allow" in found)) return found;
     return [{ ...span, text: this.#refusal(id, found.code, found.reason) }];
   }

@@ -10,10 +10,10 @@ export interface Edit extends Span {
   readonly text: string;
 }
 
-/** A message of the upstream and where it begins. */
+/** A message of the upstream and where it stands. */
 export interface Placed {
   readonly text: string;
-  readonly at: number;
+  readonly span: Span;
   readonly message: Record<string, unknown>;
   /** The request it answers; undefined where that is not known */
   readonly asked: Message | undefined;
@@ -29,16 +29,17 @@ export function listEdits(
   placed: Placed,
   rule: ToolRule,
 ): readonly Edit[] | (ToolVerdict & { allow: false }) {
-  const paths = listPaths(placed);
-  if (paths.length === 0) return [];
-  const fault = ambiguity(placed.text);
+  const { text, span } = placed;
+  const lists = listsIn(placed);
+  if (lists.length === 0) return [];
+  const fault = ambiguity(text.slice(span.from, span.to));
   if (fault !== null) {
     return { allow: false, code: "mcp_invalid", reason: `the upstream's tool list is ambiguous: ${fault}` };
   }
   const verdict = show(placed, rule);
   if (!verdict.allow) return verdict;
-  if (rule.tools === null) return [];
-  return paths.flatMap((path) => cuts(placed, path, rule.tools ?? new Set()));
+  const { tools } = rule;
+  return tools === null ? [] : lists.flatMap((list) => cuts(text, list, tools));
 }
 
 function show({ message, asked }: Placed, rule: ToolRule): ToolVerdict {
@@ -50,41 +51,48 @@ function show({ message, asked }: Placed, rule: ToolRule): ToolVerdict {
 
 const asksForList = (asked: Message | undefined): boolean => listing.includes(asked?.method ?? "");
 
+interface List {
+  readonly tools: readonly unknown[];
+  /** Where it begins */
+  readonly at: number;
+}
+
 /**
  * `result.tools` of a list, one level deeper as in `server/discover`, and `tools` of a document that is no message. The result of a
  * tool call has `content` and is the tool's own; where it is not known to be one, only what lies deeper is.
  */
-function listPaths({ message, asked }: Placed): (readonly string[])[] {
-  const paths: (readonly string[])[] = [];
-  if (Array.isArray(message["tools"])) paths.push(["tools"]);
-  const result = message["result"];
-  if (!isObject(result)) return paths;
+function listsIn({ text, span, message, asked }: Placed): List[] {
+  const lists: List[] = [];
+  const look = (owner: unknown, at: number | undefined): ReadonlyMap<string, Span> => {
+    const spans = isObject(owner) && at !== undefined ? members(text, at) : new Map<string, Span>();
+    const found = spans.get("tools");
+    if (isObject(owner) && found !== undefined && Array.isArray(owner["tools"]))
+      lists.push({ tools: owner["tools"], at: found.from });
+    return spans;
+  };
+  const { result } = message;
+  const top = look(message, span.from);
+  if (!isObject(result)) return lists;
   const mayBeCall = !asksForList(asked) && Array.isArray(result["content"]);
-  if (mayBeCall && asked?.call != null) return paths;
-  if (Array.isArray(result["tools"])) paths.push(["result", "tools"]);
-  if (mayBeCall) return paths;
+  if (mayBeCall && asked?.call != null) return lists;
+  const inner = look(result, top.get("result")?.from);
+  if (mayBeCall) return lists;
   for (const [key, value] of Object.entries(result)) {
-    if (isObject(value) && Array.isArray(value["tools"])) paths.push(["result", key, "tools"]);
+    if (isObject(value) && Array.isArray(value["tools"])) look(value, inner.get(key)?.from);
   }
-  return paths;
+  return lists;
 }
 
 /** The spans of tools that are not allowed, each with one comma. What stays, stays as it was written. */
-function cuts(placed: Placed, path: readonly string[], allowed: ReadonlySet<string>): Edit[] {
-  let at = placed.at;
-  let value: unknown = placed.message;
-  for (const key of path) {
-    at = members(placed.text, at).get(key)?.from ?? at;
-    value = isObject(value) ? value[key] : undefined;
-  }
-  const tools = value as readonly unknown[];
-  const spans = elements(placed.text, at);
+function cuts(text: string, { tools, at }: List, allowed: ReadonlySet<string>): Edit[] {
+  const spans = elements(text, at);
   const kept = spans.filter((_, index) => isAllowed(tools[index], allowed));
   if (kept.length === spans.length) return [];
   const [first, last] = [spans[0], spans.at(-1)];
   if (first === undefined || last === undefined) return [];
-  const text = kept.map(({ from, to }) => placed.text.slice(from, to)).join(",");
-  return [{ from: first.from, to: last.to, text }];
+  return [
+    { from: first.from, to: last.to, text: kept.map(({ from, to }) => text.slice(from, to)).join(",") },
+  ];
 }
 
 function isAllowed(tool: unknown, allowed: ReadonlySet<string>): boolean {

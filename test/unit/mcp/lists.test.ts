@@ -100,6 +100,25 @@ test("a list with an escaped key, in a batch, in discovery or in a document is f
   }
 });
 
+test("a text is read about as often as it has parts, however many lists are in it", async (t) => {
+  const count = 400;
+  const many = (part: (at: number) => string): string =>
+    Array.from({ length: count }, (_each, at) => part(at)).join(",");
+  const texts = {
+    "lists in one result": `{"jsonrpc":"2.0","id":1,"result":{${many((at) => `"\\u0061${at}":{"tools":[{"name":"delete"}]}`)}}}`,
+    "answers in one batch": `[${many((at) => `{"jsonrpc":"2.0","id":${at},"\\u0072esult":{"tools":[{"name":"delete"}]}}`)}]`,
+  };
+  for (const [name, text] of Object.entries(texts)) {
+    // an escaped key is read by JSON.parse each time that it is come across
+    const reads = t.mock.method(JSON, "parse");
+    const reply = await rig({ script: () => jsonAnswer(text) }).ask({ bytes: listText() });
+    const calls = reads.mock.callCount();
+    reads.mock.restore();
+    assert.ok(!reply.text.includes("delete") && reply.text.length > count, name);
+    assert.ok(calls < 10 * count, `${name}: ${calls} reads of ${count} keys`);
+  }
+});
+
 test("a tool's own result is not a list of tools", async () => {
   const text = answered(1, { content: [], structuredContent: { tools }, tools });
   const at = rig({ script: () => jsonAnswer(text) });
