@@ -13,6 +13,9 @@ export interface PinState {
   readonly tools: Readonly<Record<string, string>>;
 }
 
+/** Tools of one upstream that are remembered; more are drift, so that a list without an end does not take memory without one */
+const mostTools = 10_000;
+
 export interface ToolDrift {
   readonly added: readonly string[];
   readonly changed: readonly string[];
@@ -80,8 +83,8 @@ export class ToolPin {
     const whole = page.first && page.last && this.#complete;
     const removed = whole ? [...this.#pinned.keys()].filter((name) => !seen.has(name)) : [];
     if (changed.length + added.length + removed.length > 0) return { added, changed, removed };
-    for (const [name, digest] of seen) this.#pinned.set(name, digest);
-    this.#complete ||= page.last;
+    for (const [name, digest] of seen) if (this.#pinned.size < mostTools) this.#pinned.set(name, digest);
+    this.#complete ||= page.last || this.#pinned.size === mostTools;
     return null;
   }
 }

@@ -44,6 +44,22 @@ test("a list that stays the same passes, page by page or whole", () => {
   assert.deepEqual(pin.listed([turned(tool("b")), tool("a")], whole), { allow: true });
 });
 
+test("a list without an end is pinned so far only, and what comes then is drift", () => {
+  const pin = new ToolPin({ mode: "deny" });
+  const page = (at: number): object[] => Array.from({ length: 1_000 }, (_each, of) => tool(`${at} ${of}`));
+  const verdicts = Array.from(
+    { length: 12 },
+    (_each, at) => pin.listed(page(at), { first: at === 0, last: false }).allow,
+  );
+  assert.deepEqual(verdicts, [...Array<boolean>(10).fill(true), false, false]);
+  assert.equal(Object.keys(pin.state.tools).length, 10_000);
+  const whole = new ToolPin({ mode: "deny" });
+  const many = Array.from({ length: 11 }, (_each, at) => page(at)).flat();
+  assert.equal(whole.listed(many, { first: true, last: true }).allow, true);
+  assert.equal(Object.keys(whole.state.tools).length, 10_000);
+  assert.equal(whole.listed(many, { first: true, last: true }).allow, false);
+});
+
 test("a changed, added, doubled or removed tool is drift", () => {
   const drifts: [readonly object[], ToolDrift][] = [
     [[tool("a", "new"), tool("b")], { changed: ["a"], added: [], removed: [] }],
