@@ -16,6 +16,7 @@ export interface PinState {
 /** Tools of one upstream that are remembered; more are drift, so that a list without an end does not take memory without one */
 const mostTools = 10_000;
 
+/** The first names of each kind, and the beginning of each */
 export interface ToolDrift {
   readonly added: readonly string[];
   readonly changed: readonly string[];
@@ -82,11 +83,18 @@ export class ToolPin {
     const added = this.#complete ? names.filter((name) => !this.#pinned.has(name)) : [];
     const whole = page.first && page.last && this.#complete;
     const removed = whole ? [...this.#pinned.keys()].filter((name) => !seen.has(name)) : [];
-    if (changed.length + added.length + removed.length > 0) return { added, changed, removed };
+    if (changed.length + added.length + removed.length > 0) {
+      return { added: some(added), changed: some(changed), removed: some(removed) };
+    }
     for (const [name, digest] of seen) if (this.#pinned.size < mostTools) this.#pinned.set(name, digest);
     this.#complete ||= page.last || this.#pinned.size === mostTools;
     return null;
   }
+}
+
+/** What an upstream calls its tools, and how many it has, is for it to say; it ends up in a log. */
+function some(names: readonly string[]): string[] {
+  return names.slice(0, 32).map((name) => name.slice(0, 128));
 }
 
 function describe(drift: ToolDrift): string {

@@ -60,6 +60,18 @@ test("a list without an end is pinned so far only, and what comes then is drift"
   assert.equal(whole.listed(many, { first: true, last: true }).allow, false);
 });
 
+test("a drift names tools enough to look for, not all that a server thinks up", () => {
+  const told: ToolDrift[] = [];
+  const pin = new ToolPin({ mode: "warn", onDrift: (seen) => void told.push(seen) });
+  pin.listed([tool("a")], whole);
+  pin.listed(
+    Array.from({ length: 1_000 }, (_each, at) => tool(`${at}`.padEnd(1_000, "x"))),
+    whole,
+  );
+  assert.deepEqual([told.length, told[0]?.added.length, told[0]?.removed], [1, 32, ["a"]]);
+  assert.equal(told[0]?.added[1], "1".padEnd(128, "x"));
+});
+
 test("a changed, added, doubled or removed tool is drift", () => {
   const drifts: [readonly object[], ToolDrift][] = [
     [[tool("a", "new"), tool("b")], { changed: ["a"], added: [], removed: [] }],
