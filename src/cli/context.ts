@@ -1,6 +1,6 @@
 /** What every command works with, handed in by the composition root. */
 import type { Readable, Writable } from "node:stream";
-import type { Client } from "../client/index.ts";
+import type { Client, RouteView } from "../client/index.ts";
 import type {
   ConnectorSettings,
   DevSettings,
@@ -72,8 +72,8 @@ export interface ExplainRequest {
   /** `HOST:PORT` */
   edge?: string | undefined;
   caFile?: string | undefined;
-  /** Every hostname the hub knows; absent: it is not asked */
-  known?: readonly string[] | undefined;
+  /** Every route the hub knows; absent: it is not asked */
+  known?: readonly RouteView[] | undefined;
   signal: AbortSignal;
 }
 

@@ -2,7 +2,7 @@
 import { readFile } from "node:fs/promises";
 import { readCredential, readTunnelFile } from "../config/index.ts";
 import { SallyportError } from "../errors.ts";
-import { explain, type EdgeWay, type ExplainStep } from "../tunnel/index.ts";
+import { explain, type EdgeWay, type ExplainStep, type ToldRoute } from "../tunnel/index.ts";
 
 export interface ExplainRequest {
   readonly url: string;
@@ -10,8 +10,8 @@ export interface ExplainRequest {
   /** `HOST:PORT` */
   readonly edge?: string | undefined;
   readonly caFile?: string | undefined;
-  /** Every hostname the hub knows; absent: it is not asked */
-  readonly known?: readonly string[] | undefined;
+  /** Every route the hub knows; absent: it is not asked */
+  readonly known?: readonly ToldRoute[] | undefined;
   readonly signal: AbortSignal;
 }
 

@@ -51,6 +51,6 @@ export {
   type ConnectorDeps,
   type ConnectorOptions,
 } from "./connector.ts";
-export { explain, explainLocal, type EdgeWay, type ExplainWays } from "./explain/explain.ts";
+export { explain, explainLocal, type EdgeWay, type ExplainWays, type ToldRoute } from "./explain/explain.ts";
 export type { ExplainDeps } from "./explain/local.ts";
 export type { ExplainStep } from "./explain/walk.ts";

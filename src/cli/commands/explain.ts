@@ -1,5 +1,7 @@
 /** `doctor --explain`: the layers of one call. */
 import { resolve } from "node:path";
+import type { Client } from "../../client/index.ts";
+import { isError } from "../../errors.ts";
 import { exitCodes } from "../exit-codes.ts";
 import type { Context, ExplainStep, HubFlags } from "../context.ts";
 import { usageError } from "../failure.ts";
@@ -14,15 +16,11 @@ export interface ExplainFlags extends HubFlags {
 
 export async function explainUrl(context: Context, url: string, flags: ExplainFlags): Promise<number> {
   const { tunnel, edge, ca } = flags;
-  if (tunnel === undefined && edge === undefined && flags.hub === undefined) {
-    const fix =
-      "give --tunnel FILE where the upstream can be reached, --edge HOST:PORT where callers are, or --hub";
-    throw usageError("--explain: there is no way to look", fix);
-  }
   const abort = new AbortController();
   using _ = context.watchSignals(() => abort.abort(usageError("interrupted", "run it again")));
   const at = (path: string | undefined): string | undefined => path && resolve(context.cwd, path);
-  const known = flags.hub === undefined ? undefined : await knownHosts(context, flags);
+  const asksHub = flags.hub !== undefined || (tunnel === undefined && edge === undefined);
+  const known = asksHub ? await (await hubOf(context, flags)).routes.list() : undefined;
   const steps = await context.roles.explain({
     url,
     tunnelFile: at(tunnel),
@@ -35,9 +33,15 @@ export async function explainUrl(context: Context, url: string, flags: ExplainFl
   return steps.every(({ ok }) => ok) ? exitCodes.ok : exitCodes.failed;
 }
 
-async function knownHosts(context: Context, flags: HubFlags): Promise<readonly string[]> {
-  const routes = await (await context.client(flags)).routes.list();
-  return routes.map(({ host }) => host);
+async function hubOf(context: Context, flags: HubFlags): Promise<Client> {
+  try {
+    return await context.client(flags);
+  } catch (error) {
+    if (!isError(error, "hub_unreachable")) throw error;
+    const fix =
+      "give --tunnel FILE where the upstream can be reached, --edge HOST:PORT where callers are, or --hub";
+    throw usageError("--explain: there is no way to look", fix);
+  }
 }
 
 function describe(steps: readonly ExplainStep[]): string {

@@ -3,7 +3,7 @@ import { once } from "node:events";
 import { connect, type Socket } from "node:net";
 import { deadlineSignal, linkSignals } from "../../async/index.ts";
 import { isError, SallyportError } from "../../errors.ts";
-import { createHttpClient } from "../../exchange/index.ts";
+import { createHttpClient, layers } from "../../exchange/index.ts";
 import type { TunnelConfig } from "../contract.ts";
 import { canonicalHost } from "../hosts.ts";
 import { beginTls } from "../proxy/tls-client.ts";
@@ -23,8 +23,17 @@ export interface ExplainWays {
   readonly config?: TunnelConfig | undefined;
   /** Walks the caller's side */
   readonly edge?: EdgeWay | undefined;
-  /** Every hostname the hub knows; absent: it is not asked */
-  readonly known?: readonly string[] | undefined;
+  /** Every route the hub knows; absent: it is not asked */
+  readonly known?: readonly ToldRoute[] | undefined;
+}
+
+/** A route as a hub tells it, from its connectors' last look */
+export interface ToldRoute {
+  readonly host: string;
+  readonly state: "up" | "down" | "unknown";
+  /** The layer that failed and why, where it is down */
+  readonly layer: string | null;
+  readonly reason: string | null;
 }
 
 /** The walk of one call in `ms` */
@@ -55,7 +64,12 @@ export async function explain(
 
 async function walkAll(walk: Walk, target: McpTarget, ways: ExplainWays, deps: ExplainDeps): Promise<void> {
   const { known, edge, config } = ways;
-  if (known !== undefined && !(await walk.pass("name", async () => nameOf(target.host, known)))) return;
+  const told = known && (await walk.pass("name", async () => nameOf(target.host, known)));
+  if (known !== undefined && told === undefined) return;
+  if (told !== undefined && edge === undefined && config === undefined) {
+    await walk.pass("route", async () => hearsay(told));
+    return;
+  }
   if (edge !== undefined && !(await walkToProxy(walk, target.host, edge, deps.signal))) return;
   const way = config && (await walkToUpstream(walk, config, target.host, deps));
   if (config !== undefined && way === undefined) return;
@@ -63,11 +77,22 @@ async function walkAll(walk: Walk, target: McpTarget, ways: ExplainWays, deps: E
   else if (way !== undefined) await askDirectly(walk, way, target, deps);
 }
 
-function nameOf(host: string, known: readonly string[]): { detail: string; value: true } {
-  if (known.includes(host)) return { detail: `the hub knows ${host}`, value: true };
+function nameOf(host: string, known: readonly ToldRoute[]): { detail: string; value: ToldRoute } {
+  const told = known.find((route) => route.host === host);
+  if (told !== undefined) return { detail: `the hub knows ${host}`, value: told };
   const fix =
-    known.length === 0 ? "connect a connector: no route is known" : `use one of ${known.join(", ")}`;
+    known.length === 0
+      ? "connect a connector: no route is known"
+      : `use one of ${known.map((route) => route.host).join(", ")}`;
   throw broken("name", `the hub knows no route for ${host}`, fix);
+}
+
+/** With no way to look, what the connectors found counts. */
+function hearsay({ state, layer, reason }: ToldRoute): { detail: string; value: true } {
+  if (state === "up") return { detail: "it answered its connector", value: true };
+  const failed = layers.find((known) => known === layer) ?? "route";
+  const found = state === "down" ? (reason ?? "it is down") : "no connector has looked at it yet";
+  throw broken(failed, found, "look where its upstream can be reached: give --tunnel FILE there");
 }
 
 async function walkToProxy(

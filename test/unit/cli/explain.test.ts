@@ -1,4 +1,7 @@
 import assert from "node:assert/strict";
+import { once } from "node:events";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { test } from "node:test";
 import type { ExplainRequest, ExplainStep } from "../../../src/cli/index.ts";
@@ -23,6 +26,18 @@ function explaining(steps: ExplainStep[]): {
   };
 }
 
+async function answering(body: unknown): Promise<{ url: string } & AsyncDisposable> {
+  const server = createServer((_request, reply) => reply.end(JSON.stringify(body))).listen(0, "127.0.0.1");
+  await once(server, "listening");
+  return {
+    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    [Symbol.asyncDispose]: async () => {
+      server.closeAllConnections();
+      server.close();
+    },
+  };
+}
+
 test("doctor --explain names the first layer that fails, its fix, and exits with 1", async () => {
   const { asked, explain } = explaining([route, ip]);
   using run = cli({ roles: { explain } });
@@ -38,6 +53,19 @@ test("doctor --explain exits with 0 when every layer holds, and prints JSON when
   using run = cli({ roles: { explain: explaining([route]).explain } });
   assert.equal(await run.raw("doctor", "--explain", url, "--edge", "hub:7443", "--json"), 0);
   assert.deepEqual(JSON.parse(run.stdout().toString()), { url, steps: [route] });
+});
+
+test("doctor --explain asks the hub that other commands find when no other way is given", async () => {
+  const told = { host: "docs.t.example", name: "docs", connectors: 1, checkedAt: null } as const;
+  const routes = [{ ...told, state: "down", layer: "dial", reason: "refused" }];
+  await using hub = await answering({ routes });
+  const { asked, explain } = explaining([route]);
+  const variables = { SALLYPORT_HUB: hub.url, SALLYPORT_KEY_FILE: "key" };
+  using run = cli({ roles: { explain }, variables });
+  assert.equal(await run.raw("doctor", "--explain", url), 0);
+  assert.deepEqual(asked[0]?.known, routes);
+  assert.equal(await run.raw("doctor", "--explain", url, "--tunnel", "tunnel.yaml"), 0);
+  assert.equal(asked[1]?.known, undefined);
 });
 
 test("doctor --explain without a way to look is a wrong command line", async () => {

@@ -23,6 +23,8 @@ export interface CliOptions {
   /** replaces stdout */
   stdoutStream?: Writable;
   roles?: Partial<Roles>;
+  /** environment variables; none by default */
+  variables?: NodeJS.ProcessEnv;
 }
 
 /** The command line in this process, with everything around it in our hand. */
@@ -41,7 +43,7 @@ export function cli(options: CliOptions = {}): CliRun {
     stdout: options.stdoutStream ?? out.stream,
     stderr: err.stream,
     cwd,
-    variables: {},
+    variables: options.variables ?? {},
     watchSignals: (listener) => {
       listeners.add(listener);
       return { [Symbol.dispose]: () => listeners.delete(listener) };

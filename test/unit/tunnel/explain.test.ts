@@ -243,12 +243,27 @@ test("from outside: the hub's names, the edge and inner TLS come first", async (
   });
   await using edge = await edgeTo(served.port);
   const at = { host: "127.0.0.1", port: edge.port, caPem: authority.certPem };
-  const steps = await explain(url, { known: ["docs.t.example"], edge: at }, deps);
+  const docs = { host: "docs.t.example", state: "up", layer: null, reason: null } as const;
+  const steps = await explain(url, { known: [docs], edge: at }, deps);
   assert.equal(path(steps), "name edge inner_tls ip!");
   assert.deepEqual(last(steps), { layer: "ip", ok: false, detail: "IP validation failed", fix: "narrow it" });
-  assert.equal(path(await explain(url, { known: ["wiki.t.example"], edge: at }, deps)), "name!");
+  assert.equal(
+    path(await explain(url, { known: [{ ...docs, host: "wiki.t.example" }], edge: at }, deps)),
+    "name!",
+  );
   const other = createAuthority({ commonName: "Other CA", days: 1 }).certPem;
   assert.equal(path(await explain(url, { edge: { ...at, caPem: other } }, deps)), "edge inner_tls!");
+});
+
+test("with the hub alone, what its connectors found counts", async () => {
+  const docs = { host: "docs.t.example", state: "up", layer: null, reason: null } as const;
+  assert.equal(path(await explain(url, { known: [docs] }, deps)), "name route");
+  const down = { ...docs, state: "down", layer: "dial", reason: "connect ECONNREFUSED" } as const;
+  const steps = await explain(url, { known: [down] }, deps);
+  assert.equal(path(steps), "name dial!");
+  assert.equal(last(steps).detail, "connect ECONNREFUSED");
+  assert.match(last(steps).fix ?? "", /--tunnel FILE/);
+  assert.equal(path(await explain(url, { known: [{ ...docs, state: "unknown" }] }, deps)), "name route!");
 });
 
 test("from outside: an edge that is not there, and one without a way to the host", async () => {
