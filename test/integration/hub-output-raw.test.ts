@@ -44,6 +44,7 @@ test("following raw output starts before the job runs and ends with it", async (
   assert.deepEqual(Buffer.from(await stdout.arrayBuffer()), wholeStdout);
   assert.deepEqual(Buffer.from(await stderr.arrayBuffer()), wholeStderr);
   assert.equal(rest.status, 206);
+  assert.equal(rest.headers.get("content-range"), `bytes 6-${Number.MAX_SAFE_INTEGER}/*`);
   assert.deepEqual(Buffer.from(await rest.arrayBuffer()), wholeStdout.subarray(6));
 });
 

@@ -13,6 +13,9 @@ const query = z.strictObject({
   follow: z.enum(["", "true", "false"]).optional(),
 });
 
+/** Stands for the last byte of what still grows. https://www.rfc-editor.org/rfc/rfc8673#section-3 */
+const liveEnd = Number.MAX_SAFE_INTEGER;
+
 interface OutputRequest {
   job: JobRecord;
   stream: StreamName;
@@ -104,7 +107,8 @@ async function sendFollowed(
   using reader = readerSignal(reply, leaving);
   const { signal } = reader;
   const source = { job: live.job, log: hub.store.log };
-  const target = { reply, status: from > 0 ? 206 : 200, headers: {}, signal, log: hub.log };
+  const part = { status: 206, headers: { "content-range": `bytes ${from}-${liveEnd}/*` } };
+  const target = { reply, ...(from > 0 ? part : { status: 200, headers: {} }), signal, log: hub.log };
   await sendLive(target, followedBytes(source, { stream, from, attempt }, signal));
   return await reply;
 }
