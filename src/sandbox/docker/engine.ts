@@ -138,9 +138,9 @@ function connection(address: string, agent: Agent): DockerOptions {
   }
   throw new SallyportError(
     "config_invalid",
-    `dockerHost: ${JSON.stringify(address)} is not an engine address`,
+    `DOCKER_HOST: ${JSON.stringify(address)} is not an engine address`,
     {
-      details: { field: "dockerHost", fix: "write unix:///path/to/docker.sock or tcp://host:port" },
+      details: { field: "DOCKER_HOST", fix: "write unix:///path/to/docker.sock or tcp://host:port" },
     },
   );
 }

@@ -25,7 +25,7 @@ interface ErrorRow {
   fix: string;
 }
 
-const engineUp = "start the engine, or point --docker-host at the one to use";
+const engineUp = "start the engine, or point DOCKER_HOST at the one to use";
 
 const bySocket: Record<string, ErrorRow> = {
   ENOENT: { code: "engine_unavailable", says: "no engine socket there", fix: engineUp },

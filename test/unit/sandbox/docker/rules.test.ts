@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { SallyportError } from "../../../../src/errors.ts";
+import { isError, SallyportError } from "../../../../src/errors.ts";
 import { Engine } from "../../../../src/sandbox/docker/engine.ts";
 import { engineError } from "../../../../src/sandbox/docker/errors.ts";
 import { labelsOf, ownerFilter, readLabels } from "../../../../src/sandbox/docker/labels.ts";
@@ -62,7 +62,7 @@ test("an engine address that is none is refused by name", () => {
   for (const dockerHost of ["", "docker.sock", "ssh://host", "http://x:1", "unix://"]) {
     assert.throws(
       () => new Engine(dockerHost),
-      (error) => error instanceof SallyportError && error.code === "config_invalid",
+      (error) => isError(error, "config_invalid") && error.message.startsWith("DOCKER_HOST: "),
       dockerHost,
     );
   }
