@@ -7,8 +7,8 @@ export function issuesToError(error: z.ZodError, code: ErrorCode, what: string):
     .slice(0, 20)
     .map((issue) => ({ field: fieldName(issue), reason: reasonOf(issue) }));
   const first = problems[0] ?? { field: "", reason: "invalid" };
-  const field = first.field === "" ? what : first.field;
-  return new SallyportError(code, `${what}: ${field}: ${first.reason}`, { details: { field, problems } });
+  const [field, where] = first.field === "" ? [what, what] : [first.field, `${what}: ${first.field}`];
+  return new SallyportError(code, `${where}: ${first.reason}`, { details: { field, problems } });
 }
 
 function fieldName(issue: z.core.$ZodIssue): string {
@@ -19,5 +19,6 @@ function fieldName(issue: z.core.$ZodIssue): string {
 }
 
 function reasonOf(issue: z.core.$ZodIssue): string {
-  return issue.code === "unrecognized_keys" ? "unknown key" : issue.message;
+  if (issue.code === "unrecognized_keys") return "unknown key";
+  return issue.code === "invalid_key" ? (issue.issues[0]?.message ?? issue.message) : issue.message;
 }

@@ -134,6 +134,16 @@ for (const [name, request, code, field] of refusals) {
   });
 }
 
+test("what is wrong with a name, or with the whole, is told in one go", () => {
+  const named = jobRequestSchema.safeParse({ profile: "python", code: "", env: { "A=B": "" } });
+  assert.ok(!named.success);
+  const told = issuesToError(named.error, "request_invalid", "body");
+  assert.equal(told.message, "body: env.A=B: must be a variable name");
+  const whole = jobRequestSchema.safeParse(null);
+  assert.ok(!whole.success);
+  assert.match(issuesToError(whole.error, "request_invalid", "body").message, /^body: Invalid input: /);
+});
+
 test("any JSON is a job or one coded error", () => {
   fc.assert(
     fc.property(fc.jsonValue(), (json) => {
