@@ -136,8 +136,9 @@ function advertised({ advertise }: RoleFlags): string | null {
 }
 
 export function workerSettings(flags: RoleFlags, environment: Environment, cwd: string): WorkerSettings {
-  const hub = flags.hub ?? environment.hub;
-  if (hub === undefined) throw missing("--hub", "SALLYPORT_HUB", "the hub's URL");
+  const named = flags.hub ?? environment.hub;
+  if (named === undefined) throw missing("--hub", "SALLYPORT_HUB", "the hub's URL");
+  const hub = hubUrl(named);
   const tokenFile = tokenFileOf(flags, environment, cwd);
   return Object.freeze({
     ...common(flags, environment, { cwd, stateDir: join(devStateDir, "worker"), logLevel: "info" }),
@@ -155,7 +156,7 @@ export function connectorSettings(
   cwd: string,
 ): ConnectorSettings {
   const { hub, tunnel, ...rest } = flags;
-  const hubs = hub ?? (environment.hub === undefined ? [] : [environment.hub]);
+  const hubs = (hub ?? (environment.hub === undefined ? [] : [environment.hub])).map(hubUrl);
   if (hubs.length === 0) throw missing("--hub", "SALLYPORT_HUB", "the hub's URL");
   if (tunnel === undefined) {
     const fix = "give it with --tunnel";
@@ -166,6 +167,18 @@ export function connectorSettings(
     hubs: Object.freeze(hubs),
     tokenFile: tokenFileOf(rest, environment, cwd),
     tunnelFile: resolve(cwd, tunnel),
+  });
+}
+
+/** Told at the start: at a dial it would be one more failure to try again after. */
+function hubUrl(text: string): string {
+  const url = URL.parse(text);
+  const isHub = url !== null && /^(?:https?|wss?):$/.test(url.protocol);
+  if (isHub && url.username === "" && url.password === "") return text;
+  throw configFault(`${JSON.stringify(text)} is not the address of a hub`, {
+    source: "command line",
+    key: "--hub",
+    fix: "write it as https://HOST[:PORT], without a user name",
   });
 }
 

@@ -3,7 +3,8 @@ import { exitCodeOf, exitCodes } from "../exit-codes.ts";
 import { bind, examples, group, withHub, withJson, type Dispatch, type Register } from "../command.ts";
 import type { JobView, ListOptions } from "../../client/index.ts";
 import type { Context, HubFlags } from "../context.ts";
-import { usageError } from "../failure.ts";
+import { isError } from "../../errors.ts";
+import { printError, usageError } from "../failure.ts";
 import { pairs, table } from "../table.ts";
 
 export const registerJobs: Register = (parent, dispatch) => {
@@ -18,11 +19,8 @@ export const registerJobs: Register = (parent, dispatch) => {
     .description("what a job printed, byte for byte: its stdout and stderr become ours")
     .option("-f, --follow", "go on until the job ends")
     .option("--attempt <n>", "of an earlier attempt; the latest by default");
-  examples(
-    withJson(withHub(logs)),
-    "sallyport jobs logs job_01JX… > out.txt",
-    "sallyport jobs logs -f job_01JX…",
-  );
+  withHub(logs).option("--json", "errors as JSON; what the job printed stays as it is");
+  examples(logs, "sallyport jobs logs job_01JX… > out.txt", "sallyport jobs logs -f job_01JX…");
   bind<LogFlags>(logs, dispatch, printLogs);
   const cancel = jobs
     .command("cancel")
@@ -101,9 +99,9 @@ function describeJob(job: JobView): string {
     const { timings, output, usage } = result;
     facts.push(
       ["finished", result.finishedAt],
-      ["timings", `queued ${timings.queuedMs} ms, start ${timings.startMs} ms, run ${timings.runMs} ms`],
+      ["timings", `queued ${ms(timings.queuedMs)}, start ${ms(timings.startMs)}, run ${ms(timings.runMs)}`],
       ["sandbox", timings.warm ? "warm" : "cold"],
-      ["usage", `cpu ${usage.cpuMs} ms, rss ${usage.maxRssBytes} bytes`],
+      ["usage", `cpu ${ms(usage.cpuMs)}, rss ${usage.maxRssBytes} bytes`],
       ["output", `stdout ${output.stdoutBytes} bytes, stderr ${output.stderrBytes} bytes`],
       ["artifacts", result.artifacts.map(({ path }) => path).join(" ")],
     );
@@ -119,6 +117,10 @@ function describeJob(job: JobView): string {
   const head = table(["FIELD", "VALUE"], facts);
   if (attempts.length === 0) return head;
   return `${head}\n\n${table(["ATTEMPT", "WORKER", "LEASED", "FINISHED", "REASON"], attempts)}`;
+}
+
+function ms(value: number): string {
+  return `${Number(value.toFixed(1))} ms`;
 }
 
 async function printLogs(context: Context, flags: LogFlags, [id = ""]: string[]): Promise<number> {
@@ -151,9 +153,17 @@ async function followLogs(
 
 async function cancelJobs(context: Context, flags: HubFlags, ids: string[]): Promise<number> {
   const { jobs } = await context.client(flags);
+  let code: number = exitCodes.ok;
   for (const id of ids) {
-    const job = await jobs.cancel(id);
-    await (flags.json === true ? context.stdout.json(job) : context.stdout.line(`${job.id} ${job.state}`));
+    try {
+      const job = await jobs.cancel(id);
+      await (flags.json === true ? context.stdout.json(job) : context.stdout.line(`${job.id} ${job.state}`));
+    } catch (error) {
+      // One that is not there keeps no other from being cancelled.
+      if (!isError(error, "job_unknown")) throw error;
+      await printError(error, context.stderr, flags.json === true);
+      code = exitCodes.failed;
+    }
   }
-  return exitCodes.ok;
+  return code;
 }

@@ -14,6 +14,8 @@ interface KeyFlags {
   weight?: string;
 }
 
+const mostWeight = 1_000_000;
+
 export const registerKeys: Register = (parent, dispatch) => {
   const keys = group(
     parent,
@@ -53,9 +55,15 @@ async function open(context: Context, flags: KeyFlags): Promise<Keys> {
 async function addKey(context: Context, flags: KeyFlags, [name = ""]: string[]): Promise<number> {
   if (name === "" || name.length > 128) throw usageError("the key's name is empty or too long", "name it");
   const weight = Number(flags.weight);
-  if (!(weight > 0)) throw usageError(`--weight: ${flags.weight} is not a weight`, "write a number above 0");
+  if (!(weight > 0 && weight <= mostWeight)) {
+    throw usageError(
+      `--weight: ${flags.weight} is not a weight`,
+      `write a number above 0, up to ${mostWeight}`,
+    );
+  }
   const scopes = flags.scope ?? ["jobs"];
   const tenant = flags.tenant ?? "default";
+  if (tenant === "" || tenant.length > 128) throw usageError("--tenant: is empty or too long", "name it");
   const key = await (await open(context, flags)).add({ name, tenant, weight, scopes });
   await (flags.json === true ? context.stdout.json({ name, tenant, scopes, key }) : context.stdout.line(key));
   return exitCodes.ok;

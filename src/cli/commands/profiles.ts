@@ -111,7 +111,9 @@ async function checkProfiles(context: Context, flags: HubFlags, [path]: string[]
   );
   const { folder, only } = await place(resolve(settings.profilesDir));
   const loaded = await loadProfiles(folder);
-  const concerned = (file: string): boolean => only === undefined || basename(file) === only;
+  // A file that is not JSON is told with the line.
+  const concerned = (source: string): boolean =>
+    only === undefined || basename(source).replace(/:\d+$/, "") === only;
   const problems = loaded.problems.filter(({ source }) => concerned(source));
   const good = [...loaded.profiles.keys()].filter((name) => concerned(`${name}.json`));
   if (only !== undefined && good.length + problems.length === 0) {

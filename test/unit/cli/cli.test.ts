@@ -19,6 +19,11 @@ const wrongLines: [string[], RegExp][] = [
   [["jobs", "ls", "--limit", "0"], /--limit/],
   [["dev", "--port", "x"], /--port/],
   [["worker"], /--hub/],
+  [["worker", "--hub", "hub.example.com", "--token-file", "key"], /--hub: "hub\.example\.com"/],
+  [["connector", "--hub", "ftp://h", "--token-file", "key", "--tunnel", "t.yaml"], /--hub: "ftp:\/\/h"/],
+  [["keys", "add", "x", "--weight", "0"], /--weight/],
+  [["keys", "add", "x", "--weight", "Infinity"], /--weight/],
+  [["keys", "add", "x", "--tenant", ""], /--tenant/],
   [["hub", "--listen", "x"], /--listen/],
 ];
 
@@ -89,6 +94,28 @@ test("jobs are listed in columns, or as JSON", async () => {
   assert.deepEqual(JSON.parse(other.stdout().toString()), { jobs: [job], next: "c2" });
 });
 
+test("a job is shown in times that can be read", async () => {
+  const timings = { queuedMs: 1, startMs: 4.921510000000126, runMs: 12.96, warm: true };
+  await using hub = await scriptedHub(
+    json(200, jobView({ state: "succeeded", result: { ...result, timings } })),
+  );
+  using command = cli();
+  assert.equal(await command.raw("jobs", "show", "job_1", "--hub", hub.url, "--key-file", "key"), 0);
+  assert.match(command.stdout().toString(), /^timings +queued 1 ms, start 4\.9 ms, run 13 ms$/m);
+});
+
+test("a job that is not there keeps no other from being cancelled", async () => {
+  const error = { code: "job_unknown", message: 'there is no job "gone"' };
+  await using hub = await scriptedHub(json(404, { error }), json(202, job));
+  using command = cli();
+  assert.equal(
+    await command.raw("jobs", "cancel", "gone", "job_1", "--hub", hub.url, "--key-file", "key"),
+    1,
+  );
+  assert.equal(command.stdout().toString(), "job_1 failed\n");
+  assert.match(command.stderr(), /^error: there is no job "gone"\n/);
+});
+
 test("logs are byte-exact and keep the streams apart", async () => {
   await using hub = await scriptedHub(
     (_req, res) => void res.end(Buffer.from([0, 255])),
@@ -137,6 +164,11 @@ test("profiles check names file, key and reason, and passes the good ones", asyn
   assert.equal(await command.raw("profiles", "check", dir), 1);
   assert.match(command.stdout().toString(), /wrong {2}.*bad\.json: colour: unknown key/);
   assert.equal(await command.raw("profiles", "check", join(dir, "none.json")), 2);
+  const broken = join(dir, "broken.json");
+  writeFileSync(broken, "{\n");
+  using one = cli();
+  assert.equal(await one.raw("profiles", "check", broken), 1);
+  assert.match(one.stdout().toString(), /^wrong {2}.*broken\.json:2: is not JSON: .*\n$/);
   using shipped = cli();
   assert.equal(await shipped.raw("profiles", "check"), 0);
   assert.match(shipped.stdout().toString(), /^ok {5}fanout\n/);
@@ -169,5 +201,4 @@ test("keys are added, listed and revoked in the state folder that is named", asy
     "/s",
   ]);
   assert.match(command.stdout().toString(), /^sp_new\nci revoked\nNAME  TENANT/);
-  assert.equal(await command.raw("keys", "add", "x", "--weight", "0"), 2);
 });
