@@ -39,6 +39,33 @@ test("the description lists every path the hub answers, and is valid JSON Schema
   }
 });
 
+test("the description names the type of every reply, and which calls need no key", async () => {
+  await using hub = await TestHub.start();
+  await using _worker = await SimulatedWorker.start({ url: hub.url, token: hub.workerToken });
+  interface Operation {
+    security?: object[];
+    requestBody?: { content: object };
+    responses: Record<string, { content?: Record<string, object> }>;
+  }
+  const { paths } = JSON.parse((await hub.call("/openapi.json", { key: null })).text) as {
+    paths: Record<string, Record<string, Operation>>;
+  };
+  const { id } = await hub.submit();
+  await hub.wait(id);
+  for (const [path, operation] of Object.entries(paths).map(([name, { get }]) => [name, get] as const)) {
+    if (operation === undefined || path.includes("artifacts")) continue;
+    const isOpen = (await hub.call(path.replace("{id}", id), { key: null })).status !== 401;
+    assert.equal(operation.security?.length === 0, isOpen, path);
+    const { status, headers } = await hub.call(path.replace("{id}", id));
+    const type = (headers.get("content-type") ?? "").split(";")[0];
+    assert.deepEqual(Object.keys(operation.responses[status]?.content ?? {}), [type], path);
+  }
+  const submit = paths["/v1/jobs"]?.["post"]?.responses["200"]?.content ?? {};
+  assert.deepEqual(Object.keys(submit), ["application/json", "text/event-stream"]);
+  const stdin = paths["/v1/jobs/{id}/stdin"]?.["post"]?.requestBody?.content ?? {};
+  assert.deepEqual(Object.keys(stdin), ["application/octet-stream"]);
+});
+
 test("metrics are well-formed and count what happened", async () => {
   await using hub = await TestHub.start();
   await using _worker = await SimulatedWorker.start({ url: hub.url, token: hub.workerToken });

@@ -2,7 +2,7 @@ import { z } from "zod";
 import { SallyportError } from "../../errors.ts";
 import { findJob, type Api, type ApiContext } from "./context.ts";
 import { bodyOf } from "./streaming.ts";
-import { errorSchema } from "./views.ts";
+import { bytesReply, errorSchema } from "./views.ts";
 
 /** bytes read from the store at once */
 const stepBytes = 256 * 2 ** 10;
@@ -15,7 +15,7 @@ export function artifactRoutes(app: Api, context: ApiContext): void {
       schema: {
         summary: "A file the job left behind",
         params: z.strictObject({ id: z.string(), "*": z.string() }),
-        response: { 200: z.unknown(), default: errorSchema },
+        response: { 200: bytesReply, default: errorSchema },
       },
     },
     async (request, reply) => {

@@ -5,7 +5,7 @@ import { jobEvents } from "../live/job-events.ts";
 import type { LiveJob } from "../live/live-job.ts";
 import { watchJob, type Api, type ApiContext } from "./context.ts";
 import { readerSignal, sendEvents } from "./streaming.ts";
-import { errorSchema } from "./views.ts";
+import { errorSchema, eventStream, replyOf } from "./views.ts";
 
 export function eventRoutes(app: Api, context: ApiContext): void {
   app.get(
@@ -16,7 +16,7 @@ export function eventRoutes(app: Api, context: ApiContext): void {
         summary: "What happens to a job, as server-sent events; resumes behind Last-Event-ID",
         params: z.strictObject({ id: z.string() }),
         querystring: z.strictObject({ lastEventId: z.string().max(64).optional() }),
-        response: { 200: z.string(), 204: z.null(), default: errorSchema },
+        response: { 200: replyOf(eventStream), 204: z.null(), default: errorSchema },
       },
     },
     async (request, reply) => {

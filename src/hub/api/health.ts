@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { SallyportError } from "../../errors.ts";
 import type { Api, ApiContext } from "./context.ts";
+import { replyOf } from "./views.ts";
 
 const note = z.object({ code: z.string(), message: z.string() });
 type Note = z.output<typeof note>;
@@ -11,7 +12,11 @@ export function healthRoutes(app: Api, context: ApiContext): void {
     "/healthz",
     {
       config: { access: "open" },
-      schema: { summary: "The process answers", response: { 200: z.object({ ok: z.boolean() }) } },
+      schema: {
+        summary: "The process answers",
+        security: [],
+        response: { 200: z.object({ ok: z.boolean() }) },
+      },
     },
     () => ({ ok: true }),
   );
@@ -20,7 +25,11 @@ export function healthRoutes(app: Api, context: ApiContext): void {
     "/readyz",
     {
       config: { access: "open" },
-      schema: { summary: "Jobs can be taken, or why not", response: { 200: readiness, 503: readiness } },
+      schema: {
+        summary: "Jobs can be taken, or why not",
+        security: [],
+        response: { 200: readiness, 503: readiness },
+      },
     },
     async (_request, reply) => {
       const reasons = await reasonsAgainst(context);
@@ -33,7 +42,11 @@ export function healthRoutes(app: Api, context: ApiContext): void {
     "/metrics",
     {
       config: { access: "open" },
-      schema: { summary: "Figures for Prometheus", response: { 200: z.string() } },
+      schema: {
+        summary: "Figures for Prometheus",
+        security: [],
+        response: { 200: replyOf({ "text/plain": z.string() }) },
+      },
     },
     async (_request, reply) => {
       const { contentType, text } = await context.hub.metrics.render(await fleetFigures(context));

@@ -32,7 +32,7 @@ export function jobRoutes(app: Api, context: ApiContext): void {
       schema: {
         summary: "List jobs, newest first",
         querystring: listQuery,
-        response: { 200: jobPageSchema },
+        response: { 200: jobPageSchema, default: errorSchema },
       },
     },
     async (request) => {

@@ -6,7 +6,7 @@ import { followedBytes, storedBytes, type StreamName } from "../live/stream-byte
 import { findJob, type Api, type ApiContext } from "./context.ts";
 import { openStart, parseRange } from "./range.ts";
 import { bodyOf, readerSignal, sendLive } from "./streaming.ts";
-import { errorSchema } from "./views.ts";
+import { bytesReply, errorSchema } from "./views.ts";
 
 const query = z.strictObject({
   attempt: z.coerce.number().int().min(1).max(1_000_000).optional(),
@@ -33,7 +33,7 @@ export function outputRoutes(app: Api, context: ApiContext): void {
           summary: `What a job printed on ${stream}, byte for byte; with follow, until the job is over`,
           params: z.strictObject({ id: z.string() }),
           querystring: query,
-          response: { 200: z.unknown(), 206: z.unknown(), default: errorSchema },
+          response: { 200: bytesReply, 206: bytesReply, default: errorSchema },
         },
       },
       async (request, reply) => {

@@ -17,6 +17,8 @@ export function stdinRoutes(app: Api, context: ApiContext): void {
       config: { access: ["jobs"] },
       schema: {
         summary: "Append the body to the program's stdin, as it reads; ends stdin unless more",
+        consumes: ["application/octet-stream"],
+        body: z.unknown(),
         params: z.strictObject({ id: z.string() }),
         querystring: z.strictObject({ more: z.enum(["", "true", "false"]).optional() }),
         response: { 204: z.null(), default: errorSchema },

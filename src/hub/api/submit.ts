@@ -4,7 +4,7 @@ import { jobRequestSchema } from "../../protocol/index.ts";
 import { identityOf, type Api, type ApiContext } from "./context.ts";
 import { followJob } from "./events.ts";
 import { submitJob } from "./submission.ts";
-import { errorSchema, jobView, jobViewSchema } from "./views.ts";
+import { errorSchema, eventStream, jobView, jobViewSchema, replyOf } from "./views.ts";
 
 const maxKeyLength = 255;
 const access = ["jobs"] as const;
@@ -16,8 +16,14 @@ export function submitRoutes(app: Api, context: ApiContext): void {
       config: { access },
       schema: {
         summary: "Submit a job",
+        description:
+          "With `Idempotency-Key`, the same body again gives the job submitted first. With `Accept: text/event-stream`, the job's events follow at once.",
         body: jobRequestSchema,
-        response: { 200: jobViewSchema, 201: jobViewSchema, default: errorSchema },
+        response: {
+          200: replyOf({ "application/json": jobViewSchema, ...eventStream }),
+          201: jobViewSchema,
+          default: errorSchema,
+        },
       },
     },
     async (request, reply) => {

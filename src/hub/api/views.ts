@@ -53,6 +53,18 @@ export type WorkerView = z.output<typeof workerViewSchema>;
 export const profileViewSchema = profileOfferSchema.extend({ workers: count });
 export type ProfileView = z.output<typeof profileViewSchema>;
 
+interface TypedReply {
+  content: Record<string, { schema: z.ZodType }>;
+}
+
+/** A reply that is not JSON, or not only. */
+export function replyOf(types: Record<string, z.ZodType>): TypedReply {
+  return { content: Object.fromEntries(Object.entries(types).map(([type, schema]) => [type, { schema }])) };
+}
+
+export const bytesReply = replyOf({ "application/octet-stream": z.unknown() });
+export const eventStream = { "text/event-stream": z.string() };
+
 export const errorSchema = z.object({ error: wireErrorSchema });
 
 export function jobView(job: JobRecord): JobView {
