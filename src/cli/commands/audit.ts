@@ -16,7 +16,10 @@ export const registerAudit: Register = (parent, dispatch) => {
     .command("verify")
     .argument("[file]", "a log's folder or one of its files; the audit log of the state folder by default")
     .description("check every line against the line before it; exit code 1 names the first that is wrong")
-    .option("--state <dir>", "state folder whose log is meant (SALLYPORT_STATE); .sallyport by default");
+    .option(
+      "--state <dir>",
+      "state folder whose log is meant (SALLYPORT_STATE); a `dev`'s, .sallyport, by default",
+    );
   examples(
     withJson(verify),
     "sallyport audit verify",

@@ -43,7 +43,10 @@ export const registerKeys: Register = (parent, dispatch) => {
 };
 
 function withState(command: Command): Command {
-  return command.option("--state <dir>", "the hub's state folder (SALLYPORT_STATE); .sallyport by default");
+  return command.option(
+    "--state <dir>",
+    "the hub's state folder (SALLYPORT_STATE); a `dev`'s, .sallyport, by default",
+  );
 }
 
 async function open(context: Context, flags: KeyFlags): Promise<Keys> {
