@@ -12,7 +12,7 @@ import { anyWay, openTunnelFile } from "./live-tunnel.ts";
 /** One tunnel, offered to every hub that is named. */
 export async function runConnector(settings: ConnectorSettings, host: RoleHost): Promise<number> {
   const log = createLog({ level: settings.logLevel });
-  const { stateDir, hubs, tunnelFile } = settings;
+  const { stateDir, hubs, tunnelFile, drainMs } = settings;
   await using stack = new AsyncDisposableStack();
   stack.use(await holdFolder(stateDir, "connector"));
   const { workerId, bootId } = await readWorkerIdentity(stateDir);
@@ -32,7 +32,7 @@ export async function runConnector(settings: ConnectorSettings, host: RoleHost):
     const routes = tunnel.routes().map(({ host: name }) => name);
     host.announce({ event: "ready", connector: connectorId, routes });
   });
-  return await live(lifeOf(connectors), { host, log });
+  return await live(lifeOf(connectors), { host, log, drainMs });
 }
 
 function lifeOf(connectors: readonly Connector[]): Parameters<typeof live>[0] {

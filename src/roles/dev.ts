@@ -29,10 +29,10 @@ export async function runDev(settings: DevSettings, host: RoleHost): Promise<num
   });
   const role = {
     over: worker.run(),
-    drain: () => worker.drain(drainMs ?? undefined),
+    drain: () => worker.drain(),
     abort: worker.abort.bind(worker),
   };
-  const code = await live(role, { host, log });
+  const code = await live(role, { host, log, drainMs });
   await hub.drain(lastRepliesMs);
   return code;
 }

@@ -13,8 +13,8 @@ export async function runWorker(settings: WorkerSettings, host: RoleHost): Promi
   worker.onReady(() => host.announce({ event: "ready", worker: workerId, hub: settings.hub }));
   const role = {
     over: worker.run(),
-    drain: () => worker.drain(settings.drainMs ?? undefined),
+    drain: () => worker.drain(),
     abort: worker.abort.bind(worker),
   };
-  return await live(role, { host, log });
+  return await live(role, { host, log, drainMs: settings.drainMs });
 }
