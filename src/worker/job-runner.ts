@@ -1,5 +1,5 @@
 /** One lease to one outcome: a sandbox, the job's files, one command, what it prints, what it leaves, how it ended. */
-import { abortable, deadlineSignal, linkSignals, withDeadline } from "../async/index.ts";
+import { abortable, deadlineSignal, linkSignals, maxTimerMs, withDeadline } from "../async/index.ts";
 import { SallyportError } from "../errors.ts";
 import type { McpGrant } from "../protocol/index.ts";
 import type { Exec, Sandbox } from "../sandbox/index.ts";
@@ -60,8 +60,6 @@ interface Command {
 
 const nothingUsed = { cpuMs: 0, maxRssBytes: 0 };
 const nothingPrinted = { stdoutBytes: 0, stderrBytes: 0, truncated: false };
-/** the longest wait a timer takes */
-const maxTimerMs = 2 ** 31 - 1;
 
 export class JobRunner {
   readonly #deps: RunnerDeps;

@@ -46,6 +46,18 @@ test("a deadline is a coded error that names what took too long", async () => {
   assert.equal(await withDeadline(Promise.resolve(7), 1_000, "the answer"), 7);
 });
 
+test("a wait that is longer than a timer can be is not over at once", async () => {
+  const month = 30 * 86_400_000;
+  const leave = new AbortController();
+  let over = false;
+  const waits = [sleep(month, leave.signal), withDeadline(sleep(month, leave.signal), month, "a month")];
+  for (const wait of waits) void wait.finally(() => (over = true)).catch(() => undefined);
+  // a timer that overflows fires after 1 ms, before one that is set later for more
+  await sleep(10);
+  assert.equal(over, false);
+  leave.abort();
+});
+
 test("backoff stays within its jittered bounds and starts over after reset", () => {
   const backoff = new Backoff({ baseMs: 100, capMs: 1_000, random: () => 1 });
   assert.deepEqual(
