@@ -1,4 +1,4 @@
-/** Keeps a second process off a folder. */
+/** Makes a state folder, and keeps a second process off it. */
 import { createHash } from "node:crypto";
 import { mkdir, realpath } from "node:fs/promises";
 import { createServer } from "node:net";
@@ -9,7 +9,7 @@ import { SallyportError } from "./errors.ts";
  * `worker`. The hold is a socket name in the kernel, so it ends with its process, whatever ends that, and leaves nothing behind.
  */
 export async function holdFolder(dir: string, holder: string): Promise<AsyncDisposable> {
-  await mkdir(dir, { recursive: true, mode: 0o700 });
+  await makeFolder(dir);
   const digest = createHash("sha256")
     .update(await realpath(dir))
     .digest("hex");
@@ -26,4 +26,16 @@ export async function holdFolder(dir: string, holder: string): Promise<AsyncDisp
   }
   server.unref();
   return { [Symbol.asyncDispose]: () => new Promise<void>((resolve) => server.close(() => resolve())) };
+}
+
+/** Makes `dir` where it is missing, for this user alone; throws `config_invalid` where it cannot be made. */
+export async function makeFolder(dir: string): Promise<void> {
+  try {
+    await mkdir(dir, { recursive: true, mode: 0o700 });
+  } catch (error) {
+    throw new SallyportError("config_invalid", `${dir} cannot be made: ${(error as Error).message}`, {
+      details: { file: dir, fix: "name a folder that this user may make and write, with --state" },
+      cause: error,
+    });
+  }
 }

@@ -1,13 +1,14 @@
 /** Files that hold secrets: regular, ours, and closed to everybody else. */
 import { randomBytes } from "node:crypto";
 import type { Stats } from "node:fs";
-import { lstat, mkdir, open, rename } from "node:fs/promises";
+import { lstat, open, rename } from "node:fs/promises";
 import { dirname } from "node:path";
 import { SallyportError } from "../../errors.ts";
+import { makeFolder } from "../../hold.ts";
 
-/** Makes the folder when it is missing; throws `config_invalid` when somebody else could put files into it. */
+/** Makes the folder when it is missing; throws `config_invalid` when it cannot be made, or somebody else could put files into it. */
 export async function secureFolder(folder: string): Promise<void> {
-  await mkdir(folder, { recursive: true, mode: 0o700 });
+  await makeFolder(folder);
   const stats = await lstat(folder);
   if (!stats.isDirectory()) throw unsafe(folder, "is not a folder", `remove ${folder}`);
   refuseForeign(folder, stats);

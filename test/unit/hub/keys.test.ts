@@ -63,6 +63,12 @@ test("a link in place of the keys is refused", async (t) => {
   await assert.rejects(openKeyRing({ log }, { dir }), refused("keys.json"));
 });
 
+test("a folder that cannot be made is refused by name", async (t) => {
+  const dir = join(await folder(t), "taken");
+  await writeFile(dir, "");
+  await assert.rejects(openKeyRing({ log }, { dir }), refused(dir));
+});
+
 test("a folder other users can write to is refused", async (t) => {
   const dir = await folder(t);
   await chmod(dir, 0o777);
