@@ -65,9 +65,8 @@ export async function sendLive(
   }, keepAwakeMs);
   try {
     for await (const batch of batches) {
-      raw.cork();
+      // not corked: a corked reply takes any number of small batches without asking anybody to wait
       for (const part of batch) raw.write(part, "latin1");
-      raw.uncork();
       if (raw.writableNeedDrain) await once(raw, "drain", { signal });
     }
     raw.end();
@@ -83,16 +82,24 @@ export async function sendLive(
 }
 
 async function* framesOf(events: AsyncIterable<JobEvent[]>): AsyncGenerator<(string | Uint8Array)[]> {
-  for await (const batch of events) yield batch.flatMap(partsOf);
+  for await (const batch of events) yield partsOf(batch);
 }
 
-/** The base64 of output needs no escapes and no encoder, and is long: it goes out as it is. */
-function partsOf({ event, id, data }: JobEvent): (string | Uint8Array)[] {
-  const head = `event: ${event}\nid: ${id}\ndata: `;
-  const { base64, ...rest } = data;
-  const isOutput = event === "stdout" || event === "stderr";
-  if (!isOutput || typeof base64 !== "string") return [Buffer.from(`${head}${JSON.stringify(data)}\n\n`)];
-  return [`${head}${JSON.stringify(rest).slice(0, -1)},"base64":"`, base64, '"}\n\n'];
+/** What is small goes out together. The base64 of output needs no escapes and no encoder, and is long: it goes out as it is. */
+function partsOf(batch: readonly JobEvent[]): (string | Uint8Array)[] {
+  const parts: (string | Uint8Array)[] = [];
+  let text = "";
+  for (const { event, id, data } of batch) {
+    text += `event: ${event}\nid: ${id}\ndata: `;
+    const { base64, ...rest } = data;
+    const isOutput = event === "stdout" || event === "stderr";
+    if (isOutput && typeof base64 === "string") {
+      parts.push(Buffer.from(`${text}${JSON.stringify(rest).slice(0, -1)},"base64":"`), base64);
+      text = '"}\n\n';
+    } else text += `${JSON.stringify(data)}\n\n`;
+  }
+  if (text !== "") parts.push(Buffer.from(text));
+  return parts;
 }
 
 /** A body made of `bytes`; whatever they hold on to is let go with the reply. */
