@@ -1,10 +1,19 @@
+import { setImmediate } from "node:timers/promises";
 import { abortable } from "../../async/index.ts";
-import { RecordReader, type PlacedRecord } from "../../protocol/index.ts";
+import {
+  decodeRecordHeader,
+  RecordReader,
+  recordHeaderBytes,
+  type PlacedRecord,
+} from "../../protocol/index.ts";
 import type { JobRecord, LogChunk, LogStore } from "../../store/index.ts";
 import type { LiveJob } from "./live-job.ts";
 
-/** bytes of log one step of a reader takes */
-const stepBytes = 256 * 2 ** 10;
+/** bytes of log read at once */
+const readBytes = 256 * 2 ** 10;
+/** bytes, and records, one step of a reader takes: a small record costs a hundred times its bytes until it is sent */
+const stepBytes = 64 * 2 ** 10;
+const stepRecords = 256;
 
 export interface LogPosition {
   attempt: number;
@@ -20,6 +29,8 @@ export class LogCursor {
   readonly #log: LogStore;
   readonly #attempt: number;
   #position: number;
+  /** what was read and not taken yet */
+  #ahead: Iterator<PlacedRecord> = [].values();
 
   constructor(deps: { job: LiveJob; log: LogStore }, start: LogPosition) {
     this.#job = deps.job;
@@ -36,27 +47,41 @@ export class LogCursor {
   async next(signal: AbortSignal): Promise<PlacedRecord[] | null> {
     for (;;) {
       signal.throwIfAborted();
+      const left = this.#take();
+      if (left !== undefined) {
+        await setImmediate();
+        return left;
+      }
       const changed = this.#job.changed.wait();
       const overBefore = isOver(await this.#job.record(), this.#attempt);
-      const chunks = await this.#chunks();
-      const records = chunks.flatMap((chunk) => recordsBehind(chunk, this.#position));
-      const last = records.at(-1);
-      if (last !== undefined) {
-        this.#position = last.to;
-        return records;
-      }
+      this.#ahead = recordsBehind(await this.#chunks(), this.#position);
+      const records = this.#take();
+      if (records !== undefined) return records;
       if (overBefore) return null;
       await abortable(changed, signal);
     }
+  }
+
+  /** One step's records of what was read; undefined when none is left. */
+  #take(): PlacedRecord[] | undefined {
+    const records: PlacedRecord[] = [];
+    for (let bytes = 0; records.length < stepRecords && bytes < stepBytes;) {
+      const { value: record } = this.#ahead.next() as IteratorResult<PlacedRecord, undefined>;
+      if (record === undefined) break;
+      records.push(record);
+      this.#position = record.to;
+      bytes += record.bytes.length;
+    }
+    return records.length > 0 ? records : undefined;
   }
 
   async #chunks(): Promise<LogChunk[]> {
     const { tail } = this.#job;
     if (tail?.attempt === this.#attempt) {
       if (tail.place.position <= this.#position) return [];
-      if (tail.from <= this.#position) return tail.read(this.#position, stepBytes);
+      if (tail.from <= this.#position) return tail.read(this.#position, readBytes);
     }
-    return await this.#log.read(this.#job.id, this.#attempt, this.#position, stepBytes);
+    return await this.#log.read(this.#job.id, this.#attempt, this.#position, readBytes);
   }
 }
 
@@ -67,12 +92,19 @@ export function isOver(job: JobRecord | null, attempt: number): boolean {
   return ended !== null || job.attempts.some((entry) => entry.attempt > attempt);
 }
 
-function recordsBehind(chunk: LogChunk, position: number): PlacedRecord[] {
-  const reader = new RecordReader({
-    position: chunk.from,
-    stdoutBytes: chunk.stdoutBefore,
-    stderrBytes: chunk.stderrBefore,
-  });
-  const records = reader.push(chunk.bytes);
-  return chunk.from >= position ? records : records.filter((record) => record.to > position);
+function* recordsBehind(chunks: readonly LogChunk[], position: number): Generator<PlacedRecord, undefined> {
+  for (const chunk of chunks) {
+    for (const record of recordsOf(chunk)) if (record.to > position) yield record;
+  }
+}
+
+/** Made as they are taken. */
+function* recordsOf({ from, bytes, stdoutBefore, stderrBefore }: LogChunk): Generator<PlacedRecord> {
+  const reader = new RecordReader({ position: from, stdoutBytes: stdoutBefore, stderrBytes: stderrBefore });
+  let at = 0;
+  while (at < bytes.length) {
+    const end = at + recordHeaderBytes + decodeRecordHeader(bytes, at).length;
+    yield* reader.push(bytes.subarray(at, end));
+    at = end;
+  }
 }

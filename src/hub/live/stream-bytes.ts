@@ -22,10 +22,9 @@ export async function* storedBytes(source: EventSource, range: StreamRange): Asy
   let left = to - from;
   let chunk = await source.log.locate(source.job.id, attempt, stream, from);
   while (chunk !== null) {
-    for (const piece of piecesOf(recordsOf(chunk), range)) {
-      yield piece;
-      left -= piece.length;
-    }
+    const piece = pieceOf(recordsOf(chunk), range);
+    if (piece.length > 0) yield piece;
+    left -= piece.length;
     if (left <= 0) return;
     const next: LogChunk[] = await source.log.read(source.job.id, attempt, chunk.to, 1);
     chunk = next[0] ?? null;
@@ -40,7 +39,7 @@ export interface FollowOptions {
   attempt: number | undefined;
 }
 
-/** The stream from `from` on, in batches of pieces as it grows, until the job (or the attempt asked for) is over. */
+/** The stream from `from` on, as it grows, until the job (or the attempt asked for) is over. */
 export async function* followedBytes(
   source: EventSource,
   options: FollowOptions,
@@ -52,7 +51,8 @@ export async function* followedBytes(
     const range = { attempt, stream: options.stream, from, to: Number.MAX_SAFE_INTEGER };
     const cursor = new LogCursor(source, { attempt, position: await positionOf(source, range) });
     for (let records = await cursor.next(signal); records !== null; records = await cursor.next(signal)) {
-      yield piecesOf(records, range);
+      const piece = pieceOf(records, range);
+      if (piece.length > 0) yield [piece];
     }
     if (options.attempt !== undefined) return;
     from = 0;
@@ -95,11 +95,12 @@ function recordsOf(chunk: LogChunk): PlacedRecord[] {
   return new RecordReader(start).push(chunk.bytes);
 }
 
-/** The parts of records that lie in the range. */
-function piecesOf(records: readonly PlacedRecord[], { stream, from, to }: StreamRange): Uint8Array[] {
-  return records.flatMap(({ kind, offset, bytes }) => {
+/** What of the records lies in the range, in one piece: a stream that was printed byte by byte is not sent byte by byte. */
+function pieceOf(records: readonly PlacedRecord[], { stream, from, to }: StreamRange): Uint8Array {
+  const pieces = records.flatMap(({ kind, offset, bytes }) => {
     if (kind !== stream || offset === null) return [];
-    const piece = bytes.subarray(Math.max(0, from - offset), Math.max(0, to - offset));
-    return piece.length === 0 ? [] : [piece];
+    return [bytes.subarray(Math.max(0, from - offset), Math.max(0, to - offset))];
   });
+  const [only] = pieces;
+  return only !== undefined && pieces.length === 1 ? only : Buffer.concat(pieces);
 }

@@ -5,6 +5,7 @@ import { LiveJobs } from "../../../src/hub/live/live-jobs.ts";
 import { LogCursor } from "../../../src/hub/live/log-cursor.ts";
 import { LogTail } from "../../../src/hub/live/log-tail.ts";
 import { placeInLog } from "../../../src/hub/live/place-in-log.ts";
+import { followedBytes, storedBytes } from "../../../src/hub/live/stream-bytes.ts";
 import { encodeRecord, RecordReader, type LogPlace, type PlacedRecord } from "../../../src/protocol/index.ts";
 import type { JobRecord, JobStore, LogChunk, LogStore } from "../../../src/store/index.ts";
 
@@ -119,6 +120,60 @@ test("readers that come and go while a log is written and committed all read the
     }),
     { numRuns: 150 },
   );
+});
+
+/** A log that is over, of records of one byte each, in one chunk. */
+function printedByteByByte(count: number): StoredLog {
+  const stored = new StoredLog();
+  const bytes = Buffer.concat(
+    Array.from({ length: count }, (_, at) =>
+      encodeRecord({ kind: at % 4 === 0 ? "stderr" : "stdout", at, bytes: Buffer.of(at) }),
+    ),
+  );
+  const start = { position: 0, stdoutBytes: 0, stderrBytes: 0 };
+  stored.chunks.push(chunkOf({ bytes, before: start, after: { ...start, position: bytes.length } }));
+  stored.over = true;
+  return stored;
+}
+
+test("a log of many small records is read in short steps, with everybody else's turn between them", async () => {
+  const stored = printedByteByByte(10_000);
+  using use = new LiveJobs({ jobs: stored.jobs }).open("j", "reader");
+  const cursor = new LogCursor({ job: use.job, log: stored.log }, { attempt: 1, position: 0 });
+  let turns = 0;
+  const count = (): void => {
+    turns += 1;
+    timer = setImmediate(count);
+  };
+  let timer = setImmediate(count);
+  const steps: number[] = [];
+  const seen: PlacedRecord[] = [];
+  const { signal } = new AbortController();
+  for (let more = await cursor.next(signal); more !== null; more = await cursor.next(signal)) {
+    steps.push(more.length);
+    seen.push(...more);
+  }
+  clearImmediate(timer);
+  assert.equal(seen.length, 10_000);
+  assert.ok(Math.max(...steps) <= 256, `a step of ${Math.max(...steps)} records`);
+  assert.ok(turns >= steps.length - 2, `${turns} turns in ${steps.length} steps`);
+});
+
+test("a stream that was printed byte by byte is handed out in few pieces, and to the byte", async () => {
+  const stored = printedByteByByte(10_000);
+  const locate = async (): Promise<LogChunk | null> => stored.chunks[0] ?? null;
+  const log = { ...stored.log, locate } as LogStore;
+  using use = new LiveJobs({ jobs: stored.jobs }).open("j", "reader");
+  const expected = Buffer.from(Array.from({ length: 10_000 }, (_, at) => at).filter((at) => at % 4 !== 0));
+  const range = { attempt: 1, stream: "stdout" as const, from: 10, to: 7_000 };
+  const pieces = await Array.fromAsync(storedBytes({ job: use.job, log }, range));
+  assert.deepEqual(Buffer.concat(pieces), expected.subarray(10, 7_000));
+  assert.equal(pieces.length, 1);
+  const { signal } = new AbortController();
+  const follow = { stream: "stdout" as const, from: 10, attempt: 1 };
+  const followed = (await Array.fromAsync(followedBytes({ job: use.job, log }, follow, signal))).flat();
+  assert.deepEqual(Buffer.concat(followed), expected.subarray(10));
+  assert.ok(followed.length <= 40, `${followed.length} pieces`);
 });
 
 test("the tail keeps what is not committed and little of what is, and nothing when nobody reads", () => {
