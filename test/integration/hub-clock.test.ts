@@ -45,6 +45,29 @@ async function looks(hub: TestHub): Promise<number> {
   return Number(/dispatch_wakes_total\{reason="timer"\} (\d+)/.exec(text)?.[1] ?? 0);
 }
 
+test("a start dated by a clock that is far off is shown to who watches the job as it was recorded", async () => {
+  await using hub = await TestHub.start();
+  for (const [at, shown] of [
+    [1e300, "9999-12-31T23:59:59.999Z"],
+    [-5.5, "1970-01-01T00:00:00.000Z"],
+  ] as const) {
+    const { worker, next } = await holding(hub);
+    await using _worker = worker;
+    const { id } = await hub.submit();
+    const over = hub.wait(id);
+    const job = await next();
+    await eventually(async () => (await hub.call("/metrics")).text.includes("sallyport_watched_jobs 1"));
+    job.started(at);
+    await eventually(async () => (await hub.call(`/v1/jobs/${id}`)).json.state !== "leased");
+    const watched = await hub.call(`/v1/jobs/${id}`);
+    assert.equal(watched.status, 200, watched.text);
+    await job.exit();
+    const { attempts } = await over;
+    assert.equal((watched.json as unknown as JobReply).attempts[0]?.startedAt, shown);
+    assert.equal(attempts[0]?.startedAt, shown);
+  }
+});
+
 test("a clock that was set while the hub was down ends no lease of a worker that lives", async () => {
   const dir = await mkdtemp(join(tmpdir(), "sallyport-clock-"));
   await using _dir = { [Symbol.asyncDispose]: () => rm(dir, { recursive: true, force: true }) };

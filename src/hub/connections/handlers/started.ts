@@ -1,3 +1,4 @@
+import { wallClock } from "../../../store/index.ts";
 import { refOf } from "../registry.ts";
 import { tellSuperseded } from "../superseded.ts";
 import type { Handler } from "./handler.ts";
@@ -15,11 +16,12 @@ export const onStarted: Handler<"lease.started"> = async (context, connection, m
     tellSuperseded(context, connection, lease, message.type);
     return;
   }
+  const startedAt = wallClock(message.at);
   context.live.patch(lease.lease, (record) => ({
     ...record,
     state: "running",
     attempts: record.attempts.map((entry) =>
-      entry.attempt === lease.attempt ? { ...entry, startedAt: message.at } : entry,
+      entry.attempt === lease.attempt ? { ...entry, startedAt } : entry,
     ),
   }));
 };
