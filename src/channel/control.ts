@@ -1,9 +1,6 @@
 /** Control messages as text: what is read here is an object with a `type`; the dialect says what it means. */
 import { SallyportError } from "../errors.ts";
-import { limits } from "../protocol/index.ts";
-
-/** deeper than any message of the protocol, shallow enough for every recursive reader */
-const maxDepth = 64;
+import { limits, nestsTooDeep } from "../protocol/index.ts";
 
 export interface ControlObject {
   type: string;
@@ -31,7 +28,7 @@ export function encodeStreamOpen(stream: number, meta: unknown): string {
 
 /** Throws `protocol_violation`. */
 export function decodeControl(text: string): ControlObject {
-  if (!nestsWithin(text, maxDepth)) throw violation(`nested deeper than ${maxDepth}`);
+  if (nestsTooDeep(text)) throw violation(`nested deeper than ${limits.jsonDepth}`);
   let json: unknown;
   try {
     json = JSON.parse(text);
@@ -54,24 +51,6 @@ export function asStreamOpen(control: ControlObject): StreamOpen {
     stream: control.stream as number,
     meta: "meta" in control ? control.meta : null,
   };
-}
-
-/** Counts brackets outside of strings, without recursion. */
-function nestsWithin(text: string, depth: number): boolean {
-  let open = 0;
-  let quoted = false;
-  for (let at = 0; at < text.length; at += 1) {
-    const char = text.charCodeAt(at);
-    if (quoted) {
-      if (char === 0x5c) at += 1;
-      else if (char === 0x22) quoted = false;
-    } else if (char === 0x22) quoted = true;
-    else if (char === 0x7b || char === 0x5b) {
-      open += 1;
-      if (open > depth) return false;
-    } else if (char === 0x7d || char === 0x5d) open -= 1;
-  }
-  return true;
 }
 
 function violation(reason: string): SallyportError {

@@ -6,6 +6,7 @@ import { SallyportError, type WireError } from "../errors.ts";
 import { issuesToError } from "./issues.ts";
 import { wireErrorSchema } from "./job.ts";
 import { limits } from "./limits.ts";
+import { nestsTooDeep } from "./nesting.ts";
 
 export const frameTypes = { data: 1, end: 2, credit: 3, reset: 4, done: 5 } as const;
 export const frameHeaderBytes = 5;
@@ -111,23 +112,39 @@ function creditOf(payload: Uint8Array, view: DataView): number {
   return bytes;
 }
 
-/** Details that do not fit the frame are left out; the code and the message always arrive. */
+/** Details that do not fit the frame, or nest too deep, are left out; the code and the message always arrive. */
 function encodeError(error: WireError): Uint8Array {
   const short = { code: error.code, message: error.message.slice(0, 4_096) };
-  const whole = text.encode(JSON.stringify({ ...short, details: error.details }));
-  return whole.length <= limits.frameBytes ? whole : text.encode(JSON.stringify(short));
+  const json = JSON.stringify({ ...short, details: error.details });
+  const whole = text.encode(json);
+  const fits = whole.length <= limits.frameBytes && !nestsTooDeep(json);
+  return fits ? whole : text.encode(JSON.stringify(short));
 }
 
 function decodeError(payload: Uint8Array): SallyportError {
-  const parsed = wireErrorSchema.safeParse(parseJson(payload));
+  const json = decodeText(payload);
+  if (nestsTooDeep(json)) throw violation(`a reset nested deeper than ${limits.jsonDepth}`);
+  const parsed = wireErrorSchema.safeParse(parseJson(json));
   if (!parsed.success) throw issuesToError(parsed.error, "protocol_violation", "reset");
   return SallyportError.fromWire(parsed.data);
 }
 
-function parseJson(payload: Uint8Array): unknown {
+function decodeText(payload: Uint8Array): string {
   try {
-    return JSON.parse(strictText.decode(payload));
+    return strictText.decode(payload);
   } catch (cause) {
-    throw new SallyportError("protocol_violation", "reset: is not JSON in UTF-8", { cause });
+    throw notJson(cause);
   }
+}
+
+function parseJson(json: string): unknown {
+  try {
+    return JSON.parse(json);
+  } catch (cause) {
+    throw notJson(cause);
+  }
+}
+
+function notJson(cause: unknown): SallyportError {
+  return new SallyportError("protocol_violation", "reset: is not JSON in UTF-8", { cause });
 }

@@ -63,6 +63,7 @@ export {
 } from "./tunnel.ts";
 export { issuesToError } from "./issues.ts";
 export { leasesHash, sameLease } from "./leases.ts";
+export { nestsTooDeep } from "./nesting.ts";
 export { resolveJob, type ResolvedJob } from "./resolve.ts";
 export {
   decodeFrame,

@@ -2,6 +2,8 @@
 export const limits = {
   /** bytes of one control message */
   messageBytes: 4 * 2 ** 20,
+  /** brackets within brackets: more than any message has, few enough for every recursive reader */
+  jsonDepth: 64,
   /** payload bytes of one binary frame */
   frameBytes: 128 * 2 ** 10,
   /** bytes one stream may have in flight before its receiver grants more */

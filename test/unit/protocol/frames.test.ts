@@ -108,6 +108,20 @@ test("a reset carries its error; details too large for a frame are left out", ()
   assert.deepEqual(short.error.details, {});
 });
 
+test("a reset that nests too deep for whoever would pass it on is refused, and never sent", () => {
+  const deep = (levels: number): string => "[".repeat(levels) + "]".repeat(levels);
+  const reset = (levels: number): Buffer =>
+    Buffer.from(`\u0004\0\0\0\u0003{"code":"internal","message":"m","details":{"a":${deep(levels)}}}`);
+  assert.throws(() => decodeFrame(reset(60_000)), /nested deeper than 64/);
+  const read = decodeFrame(reset(62));
+  assert.ok(read.type === "reset");
+  const details = { reason: read.error.toWire() };
+  const passedOn = new SallyportError("stream_reset", "given up", { details });
+  const again = decodeFrame(encodeFrame({ type: "reset", stream: 3, error: passedOn }));
+  assert.ok(again.type === "reset");
+  assert.deepEqual(again.error.toWire(), { code: "stream_reset", message: "given up" });
+});
+
 test("a code this version does not know becomes internal", () => {
   const payload = Buffer.from(JSON.stringify({ code: "from_the_future", message: "?" }));
   const read = decodeFrame(Buffer.concat([Buffer.from([4, 0, 0, 0, 1]), payload]));
