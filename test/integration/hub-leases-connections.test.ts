@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { isError, SallyportError } from "../../src/errors.ts";
-import { turnOf, type Intervals } from "../../src/protocol/index.ts";
+import { turnOf, type HeldLease, type Intervals, type WorkerMessage } from "../../src/protocol/index.ts";
 import { held, workerOf, workersOf } from "../helpers/hub-workers.ts";
 import { eventually, TestHub } from "../helpers/hub.ts";
 import { storeWith } from "../helpers/store.ts";
@@ -178,6 +178,30 @@ test("a worker of another protocol version is refused, naming both", async () =>
     (error) => isError(error, "protocol_unsupported") && /7 to 9/.test(error.message),
   );
   await using _wide = await workerOf(hub, { protocol: { min: 1, max: 9 } });
+});
+
+test("a hello names 10,000 leases and is judged on each; one more is refused", async () => {
+  await using hub = await TestHub.start();
+  await using worker = await workerOf(hub);
+  const leases = (count: number): HeldLease[] =>
+    Array.from({ length: count }, (_, at) => ({
+      lease: `${String(at).padStart(5, "0")}${"x".repeat(123)}`,
+      attempt: 1,
+      epoch: 1,
+      kind: "job",
+      from: 0,
+      to: 0,
+    }));
+  const hello = (count: number): WorkerMessage =>
+    ({ ...worker.hello(), leases: leases(count) }) as WorkerMessage;
+  const welcome = await worker.connect(hub.url, hello(10_000));
+  assert.deepEqual(
+    welcome.verdicts.map(({ lease, verdict }) => [lease, verdict]),
+    leases(10_000).map(({ lease }) => [lease, "kill"]),
+  );
+  await assert.rejects(worker.connect(hub.url, hello(10_001)), (error) =>
+    isError(error, "protocol_violation"),
+  );
 });
 
 test("a worker that breaks the protocol is cut off with the reason, others go on", async () => {

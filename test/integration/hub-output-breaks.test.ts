@@ -40,6 +40,30 @@ test("a reader that does not read neither stalls the job and other readers nor m
   await Promise.allSettled(stuck.map((response) => response.text()));
 });
 
+test("an event that no reader could make out is refused, and what came before it stays readable", async () => {
+  await using hub = await TestHub.start();
+  const refused = deferred<unknown>();
+  await using _worker = await workerOf(hub, {
+    run: async (job) => {
+      job.started();
+      job.print("stdout", "before");
+      await eventually(() => job.acked === job.log.length);
+      job.print("event", "{");
+      refused.resolve(await job.flush().catch((error: unknown) => error));
+    },
+  });
+  const { id } = await hub.submit();
+  const response = await get(hub, `/v1/jobs/${id}/events`);
+  const seen: string[] = [];
+  for await (const { event } of sseEvents(response)) {
+    seen.push(event);
+    if (event === "stdout") break;
+  }
+  assert.deepEqual(seen, ["queued", "leased", "started", "stdout"]);
+  assert.match(String(await refused.promise), /event does not hold its JSON/);
+  assert.equal((await get(hub, `/v1/jobs/${id}/stdout`)).status, 200);
+});
+
 test("a hub restarted in the middle of the output goes on where it was, and nothing is lost or doubled", async () => {
   await using first = await TestHub.start();
   const resume = deferred<void>();

@@ -1,6 +1,14 @@
 import type { IncomingStream } from "../../channel/index.ts";
 import { isError, SallyportError } from "../../errors.ts";
-import { limits, RecordReader, type LogPlace, type WorkerStream } from "../../protocol/index.ts";
+import {
+  limits,
+  readEvent,
+  readGap,
+  RecordReader,
+  type LogPlace,
+  type PlacedRecord,
+  type WorkerStream,
+} from "../../protocol/index.ts";
 import type { LiveJob } from "../live/live-job.ts";
 import { LogTail, type LogPart } from "../live/log-tail.ts";
 import { placeInLog } from "../live/place-in-log.ts";
@@ -97,7 +105,7 @@ class OutputIntake {
 
   #take(reader: RecordReader, chunk: Uint8Array): void {
     const before: LogPlace = { ...reader.place };
-    reader.push(chunk);
+    reader.push(chunk).forEach(checkReadable);
     this.#rest.push(chunk);
     const size = reader.place.position - before.position;
     if (size === 0) {
@@ -143,4 +151,10 @@ class OutputIntake {
     this.#context.metrics.outputBytes.inc(size);
     this.#stream.grant(size);
   }
+}
+
+/** A record that no reader could make out would end everybody's way through this log. Throws `protocol_violation`. */
+function checkReadable(record: PlacedRecord): void {
+  if (record.kind === "event") readEvent(record);
+  if (record.kind === "gap") readGap(record);
 }
