@@ -112,6 +112,7 @@ async function everyCall(store: Store, round: string): Promise<void> {
 async function readBack(store: Store, job: string): Promise<void> {
   await store.jobs.get(job);
   await store.jobs.list({ tenant: "acme", limit: 10 });
+  await store.jobs.list({ tenant: "acme", states: ["failed"], limit: 10 });
   await store.jobs.inputs(job);
   await store.log.read(job, 1, 0, 1_000);
   await store.log.locate(job, 1, "stdout", 0);
@@ -130,6 +131,8 @@ async function keepMany(schema: string): Promise<void> {
     INSERT INTO jobs (seq, id, tenant, profile, created_at, idempotency_key, request_digest, spec, state, finished_at, result)
     SELECT 1000000 + n, 'over-' || n, 'acme', 'python', n, 'key-' || n, 'd', '{}', 'succeeded', n, '{}'
       FROM generate_series(1, ${kept}) AS n;
+    INSERT INTO jobs (seq, id, tenant, profile, created_at, request_digest, spec, state, finished_at, result)
+    SELECT 3000000 + n, 'other-' || n, 'other', 'python', n, 'd', '{}', 'failed', n, '{}' FROM generate_series(1, ${kept}) AS n;
     INSERT INTO jobs (seq, id, tenant, profile, created_at, idempotency_key, request_digest, spec)
     SELECT 2000000 + n, 'waiting-' || n, 'acme', 'python', n, 'wait-' || n, 'd', '{}' FROM generate_series(1, ${kept}) AS n;
     INSERT INTO open_jobs (seq, id, pool, state, priority, vft, max_attempts, created_at, queued_at)

@@ -167,3 +167,6 @@ CREATE TABLE marks (
   mark   bigint NOT NULL,
   at     timestamptz NOT NULL DEFAULT now()
 ) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 500)`;
+
+/** a tenant's few of one kind among everybody's many */
+export const schemaV5 = "CREATE INDEX jobs_ended ON jobs (tenant, state, seq) WHERE state IS NOT NULL";

@@ -7,6 +7,7 @@ import { SallyportError } from "../../../src/errors.ts";
 import { Db } from "../../../src/store/sqlite/database.ts";
 import { commitTogether } from "../../../src/store/sqlite/group-commit.ts";
 import { migrate } from "../../../src/store/sqlite/migrations.ts";
+import { list } from "../../../src/store/sqlite/reads/jobs.ts";
 import type { Call, Reply } from "../../../src/store/sqlite/rpc.ts";
 
 interface Scratch extends Disposable {
@@ -95,8 +96,20 @@ test("the schema is made once, and a migration that fails leaves nothing behind"
   store.db.exec("DROP TABLE profiles");
   migrate(store.db);
   migrate(store.db);
-  assert.equal(store.db.pragma("user_version"), 2);
+  assert.equal(store.db.pragma("user_version"), 3);
 });
+
+/** The statements `act` reads with, its values as they stand for themselves. */
+function watched(db: Db, act: (db: Db) => unknown): string[] {
+  const seen: string[] = [];
+  const all: Db["all"] = (sql, ...params) => {
+    const values = params.map((value) => JSON.stringify(value).replaceAll('"', "'"));
+    seen.push(sql.replaceAll("?", () => values.shift() ?? ""));
+    return db.all(sql, ...params);
+  };
+  act({ all } as Db);
+  return seen;
+}
 
 test("the queries of the hot path go through their indexes", () => {
   using store = scratch();
@@ -122,6 +135,11 @@ test("the queries of the hot path go through their indexes", () => {
     "SELECT seq FROM jobs JOIN specs ON specs.job = jobs.seq WHERE state = 'failed' AND seq < 9 ORDER BY seq DESC LIMIT 5",
   );
   assert.doesNotMatch(listed, /TEMP B-TREE/);
+  const tenants = watched(store.db, (db) =>
+    list(db, { tenant: "t", states: ["failed", "running"], profile: null, before: 9, limit: 5 }),
+  ).map(plan);
+  assert.match(tenants[0] ?? "", /jobs_ended \(tenant=\? AND state=\? AND rowid<\?\)/);
+  for (const each of tenants) assert.doesNotMatch(each, /TEMP B-TREE|SCAN/);
   assert.match(plan("SELECT min(created_at) FROM jobs WHERE pool = 'p' AND state = 'queued'"), /jobs_oldest/);
   assert.match(plan("SELECT seq FROM jobs WHERE session = 'x' ORDER BY seq"), /jobs_held/);
   assert.match(

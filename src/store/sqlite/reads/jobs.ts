@@ -1,4 +1,4 @@
-import type { JobState } from "../../../protocol/index.ts";
+import { terminalStates, type JobState } from "../../../protocol/index.ts";
 import type { Db } from "../database.ts";
 import { readJob, readJobs, type RawJob } from "../raw-job.ts";
 
@@ -25,6 +25,8 @@ export function list(db: Db, args: ListArgs): (RawJob & { seq: number })[] {
     .slice(0, args.limit + 1);
 }
 
+const ended: ReadonlySet<string | null> = new Set(terminalStates);
+
 /** One state at a time comes out of an index in order, however many jobs there are. */
 function page(db: Db, args: ListArgs, state: string | null): (RawJob & { seq: number })[] {
   const conditions: [string, string | number | null][] = [
@@ -34,7 +36,10 @@ function page(db: Db, args: ListArgs, state: string | null): (RawJob & { seq: nu
     ["seq < ?", args.before],
   ];
   const used = conditions.filter((entry): entry is [string, string | number] => entry[1] !== null);
-  const where = used.length === 0 ? "" : `WHERE ${used.map(([text]) => text).join(" AND ")}`;
+  const texts = used.map(([text]) => text);
+  // the index of a tenant's jobs by state holds only these
+  if (ended.has(state)) texts.push("finished_at IS NOT NULL");
+  const where = texts.length === 0 ? "" : `WHERE ${texts.join(" AND ")}`;
   const params = [...used.map(([, value]) => value), args.limit + 1];
   return readJobs(db, `${where} ORDER BY seq DESC LIMIT ?`, params);
 }
