@@ -1,5 +1,6 @@
 import { setImmediate } from "node:timers/promises";
 import { abortable } from "../../async/index.ts";
+import { SallyportError } from "../../errors.ts";
 import {
   decodeRecordHeader,
   RecordReader,
@@ -43,7 +44,10 @@ export class LogCursor {
     return this.#position;
   }
 
-  /** The next records, at least one; null once the attempt is over and all of its log was read. Rejects with the signal's reason. */
+  /**
+   * The next records, at least one; null once the attempt is over and all of its log was read. Rejects with the signal's reason, and
+   * with `job_unknown` when the rest of the log is gone.
+   */
   async next(signal: AbortSignal): Promise<PlacedRecord[] | null> {
     for (;;) {
       signal.throwIfAborted();
@@ -53,11 +57,14 @@ export class LogCursor {
         return left;
       }
       const changed = this.#job.changed.wait();
-      const overBefore = isOver(await this.#job.record(), this.#attempt);
+      const record = await this.#job.record();
       this.#ahead = recordsBehind(await this.#chunks(), this.#position);
       const records = this.#take();
       if (records !== undefined) return records;
-      if (overBefore) return null;
+      if (isOver(record, this.#attempt)) {
+        this.#checkWhole(record);
+        return null;
+      }
       await abortable(changed, signal);
     }
   }
@@ -75,6 +82,12 @@ export class LogCursor {
     return records.length > 0 ? records : undefined;
   }
 
+  /** A job that was kept for its time is removed whoever reads it; nobody may take that for the end. */
+  #checkWhole(record: JobRecord | null): void {
+    const attempt = record?.attempts.find((entry) => entry.attempt === this.#attempt);
+    if (record === null || this.#position < (attempt?.logEnd ?? 0)) throw logGone(this.#job.id);
+  }
+
   async #chunks(): Promise<LogChunk[]> {
     const { tail } = this.#job;
     if (tail?.attempt === this.#attempt) {
@@ -83,6 +96,13 @@ export class LogCursor {
     }
     return await this.#log.read(this.#job.id, this.#attempt, this.#position, readBytes);
   }
+}
+
+/** What whoever reads a log is told once it was removed. */
+export function logGone(jobId: string): SallyportError {
+  return new SallyportError("job_unknown", `job ${jobId} was removed while its log was read`, {
+    details: { job: jobId },
+  });
 }
 
 /** True when nothing can be added to the attempt's log any more. */

@@ -3,7 +3,7 @@ import { abortable } from "../../async/index.ts";
 import { RecordReader, type PlacedRecord } from "../../protocol/index.ts";
 import type { JobRecord, LogChunk } from "../../store/index.ts";
 import type { EventSource } from "./job-events.ts";
-import { LogCursor } from "./log-cursor.ts";
+import { LogCursor, logGone } from "./log-cursor.ts";
 
 export type StreamName = "stdout" | "stderr";
 
@@ -15,7 +15,7 @@ export interface StreamRange {
   to: number;
 }
 
-/** The range as it is stored; ends early when the log does. */
+/** The range as it is stored. Throws `job_unknown` when the log ends before it does: the job was removed meanwhile. */
 export async function* storedBytes(source: EventSource, range: StreamRange): AsyncGenerator<Uint8Array> {
   const { attempt, stream, from, to } = range;
   if (from >= to) return;
@@ -29,6 +29,7 @@ export async function* storedBytes(source: EventSource, range: StreamRange): Asy
     const next: LogChunk[] = await source.log.read(source.job.id, attempt, chunk.to, 1);
     chunk = next[0] ?? null;
   }
+  throw logGone(source.job.id);
 }
 
 export interface FollowOptions {

@@ -31,9 +31,10 @@ class StoredLog {
   }
 
   get jobs(): JobStore {
-    const entry = { attempt: 1, finishedAt: null };
-    const get = async (): Promise<JobRecord> =>
-      ({ attempts: [{ ...entry, finishedAt: this.over ? 1 : null }], result: null }) as unknown as JobRecord;
+    const get = async (): Promise<JobRecord> => {
+      const entry = { attempt: 1, finishedAt: this.over ? 1 : null, logEnd: this.end };
+      return { attempts: [entry], result: null } as unknown as JobRecord;
+    };
     return { get } as unknown as JobStore;
   }
 }
@@ -157,6 +158,28 @@ test("a log of many small records is read in short steps, with everybody else's 
   assert.equal(seen.length, 10_000);
   assert.ok(Math.max(...steps) <= 256, `a step of ${Math.max(...steps)} records`);
   assert.ok(turns >= steps.length - 2, `${turns} turns in ${steps.length} steps`);
+});
+
+test("a log that is removed while it is read breaks off, and is never taken for one that ended", async () => {
+  const stored = new StoredLog();
+  stored.chunks.push(...parts(9).map(chunkOf));
+  stored.over = true;
+  const { stdout } = await stored.log.end("j", 1);
+  const locate = async (): Promise<LogChunk | null> => stored.chunks[0] ?? null;
+  using use = new LiveJobs({ jobs: stored.jobs }).open("j", "reader");
+  const source = { job: use.job, log: stored.log };
+  const { signal } = new AbortController();
+  const cursor = new LogCursor(source, { attempt: 1, position: 0 });
+  await cursor.next(signal);
+  const range = { attempt: 1, stream: "stdout" as const, from: 0, to: stdout };
+  const bytes = storedBytes({ ...source, log: { ...source.log, locate } }, range);
+  await bytes.next();
+  stored.chunks.length = 0;
+  const readOn = async (): Promise<void> => {
+    for (let more = await cursor.next(signal); more !== null;) more = await cursor.next(signal);
+  };
+  await assert.rejects(readOn(), { code: "job_unknown" });
+  await assert.rejects(Array.fromAsync(bytes), { code: "job_unknown" });
 });
 
 test("a stream that was printed byte by byte is handed out in few pieces, and to the byte", async () => {
