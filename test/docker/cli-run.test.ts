@@ -7,7 +7,8 @@ import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import type { JobResult } from "../../src/client/index.ts";
 import { requireEngine } from "../helpers/docker.ts";
-import { ended, Fleet, sandboxesOf, type Ended } from "../helpers/fleet.ts";
+import { ended, type Ended } from "../helpers/fleet-process.ts";
+import { Fleet, sandboxesOf } from "../helpers/fleet.ts";
 import { eventually } from "../helpers/hub.ts";
 
 const skip = await requireEngine();

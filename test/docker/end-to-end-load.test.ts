@@ -6,7 +6,8 @@ import { test } from "node:test";
 import { sleep } from "../../src/async/index.ts";
 import type { Client } from "../../src/client/index.ts";
 import { requireEngine } from "../helpers/docker.ts";
-import { descriptorsOf, Fleet, type Process } from "../helpers/fleet.ts";
+import { descriptorsOf, type Process } from "../helpers/fleet-process.ts";
+import { Fleet } from "../helpers/fleet.ts";
 import { pythonProfile, script, shellProfile } from "../helpers/fleet-jobs.ts";
 import { eventually } from "../helpers/hub.ts";
 

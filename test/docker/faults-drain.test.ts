@@ -2,7 +2,8 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { requireEngine } from "../helpers/docker.ts";
-import { ended, Fleet } from "../helpers/fleet.ts";
+import { ended } from "../helpers/fleet-process.ts";
+import { Fleet } from "../helpers/fleet.ts";
 import {
   over,
   script,

@@ -2,7 +2,8 @@
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { requireEngine } from "../helpers/docker.ts";
-import { Fleet, type Process } from "../helpers/fleet.ts";
+import type { Process } from "../helpers/fleet-process.ts";
+import { Fleet } from "../helpers/fleet.ts";
 import { over, script, shellProfile, stdoutOf, verdictOf } from "../helpers/fleet-jobs.ts";
 import { eventually } from "../helpers/hub.ts";
 import { OwnEngine, requireOwnEngine } from "../helpers/own-engine.ts";

@@ -4,7 +4,8 @@ import { after, before, describe, test } from "node:test";
 import { sleep } from "../../src/async/index.ts";
 import { requireEngine } from "../helpers/docker.ts";
 import { FaultProxy } from "../helpers/fault-proxy.ts";
-import { Fleet, sandboxesOf, type Process } from "../helpers/fleet.ts";
+import type { Process } from "../helpers/fleet-process.ts";
+import { Fleet, sandboxesOf } from "../helpers/fleet.ts";
 import {
   follow,
   generated,

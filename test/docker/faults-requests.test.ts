@@ -7,7 +7,8 @@ import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { errorCodes, type WireError } from "../../src/errors.ts";
 import { rawEngine, requireEngine } from "../helpers/docker.ts";
-import { Fleet, type Process } from "../helpers/fleet.ts";
+import type { Process } from "../helpers/fleet-process.ts";
+import { Fleet } from "../helpers/fleet.ts";
 import { over, pythonProfile, script, shellProfile, started, verdictOf } from "../helpers/fleet-jobs.ts";
 import { eventually } from "../helpers/hub.ts";
 
