@@ -16,6 +16,7 @@ import { CutEngine } from "../helpers/cut-engine.ts";
 import { open, printed, putAway, readyProfile } from "../helpers/docker-driver.ts";
 import * as docker from "../helpers/docker.ts";
 import { LateEngine } from "../helpers/late-engine.ts";
+import { RecordingEngine } from "../helpers/recording-engine.ts";
 
 const skip = await docker.requireEngine();
 
@@ -201,6 +202,26 @@ describe("docker driver with the engine cut off", { skip, timeout: 240_000 }, ()
     assert.match(await engine.made.promise, / 201 /);
     assert.deepEqual(await driver.list(), []);
   });
+
+  for (const step of ["attach", "start"]) {
+    test(`a create whose ${step} is never answered ends with its signal`, { timeout: 30_000 }, async () => {
+      await using engine = await RecordingEngine.start();
+      await using other = open({ dockerHost: engine.address, boot: "lost" });
+      await other.prepare(profile);
+      const asked = Promise.withResolvers<void>();
+      engine.loss = ({ path }) => {
+        const lost = path.endsWith(`/${step}`);
+        if (lost) asked.resolve();
+        return lost;
+      };
+      const stop = new AbortController();
+      const creating = other.create({ profile, lease: "lease", hosts: [] }, stop.signal);
+      await asked.promise;
+      stop.abort(new Error("the job is over"));
+      await assert.rejects(creating, { message: "the job is over" });
+      assert.deepEqual(await other.list(), []);
+    });
+  }
 
   test("a create cut short succeeds later or fails with a coded error, and leaves nothing", async () => {
     await using engine = await CutEngine.start();

@@ -1,4 +1,4 @@
-/** A way to the engine that writes down every call and passes it on unchanged, unless a test has it refused. */
+/** A way to the engine that writes down every call and passes it on unchanged, unless a test has it refused or lost. */
 import { createServer, request, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import { connect, type Socket } from "node:net";
 import { joinSockets, openDoor, type EngineDoor } from "./engine-way.ts";
@@ -18,6 +18,8 @@ export class RecordingEngine implements AsyncDisposable {
   readonly calls: EngineCall[] = [];
   /** What the engine says of its failure to answer this call, which then does not reach it; undefined passes it on */
   refusal: (call: EngineCall) => string | undefined = () => undefined;
+  /** Whether this call, which then does not reach the engine, is never answered */
+  loss: (call: EngineCall) => boolean = () => false;
   readonly address: string;
   readonly #door: EngineDoor;
   readonly #server: Server;
@@ -54,6 +56,7 @@ export class RecordingEngine implements AsyncDisposable {
 
   #pass(near: IncomingMessage, answer: ServerResponse): void {
     const call = this.#note(near);
+    if (this.loss(call)) return;
     const message = this.refusal(call);
     if (message !== undefined) {
       near.resume();
@@ -76,7 +79,7 @@ export class RecordingEngine implements AsyncDisposable {
   }
 
   #hijack(near: IncomingMessage, socket: Socket, head: Buffer): void {
-    this.#note(near);
+    if (this.loss(this.#note(near))) return void this.#sockets.add(socket);
     const far = connect(socketPath);
     const lines = near.rawHeaders.flatMap((_, at, all) =>
       at % 2 === 0 ? [`${all[at]}: ${all[at + 1]}`] : [],

@@ -9,7 +9,7 @@ import type { Guest, GuestLink, SandboxSpec } from "../contract.ts";
 import { connectGuest } from "../guest/index.ts";
 import { createLink } from "./attach.ts";
 import type { Engine } from "./engine.ts";
-import { engineCall, statusOf } from "./errors.ts";
+import { callMs, engineCall, statusOf } from "./errors.ts";
 import type { EngineEvents, Fate } from "./events.ts";
 import { removeContainer } from "./remove.ts";
 import { DockerSandbox } from "./sandbox.ts";
@@ -28,9 +28,6 @@ export interface CreateRequest {
   signal: AbortSignal | undefined;
 }
 
-/** How long the engine may take over one call, in `ms`: many creations at once queue up inside it */
-export const callMs = 120_000;
-
 export async function createSandbox(deps: CreateDeps, request: CreateRequest): Promise<DockerSandbox> {
   const { engine, events, log } = deps;
   const { spec, signal, body } = request;
@@ -43,7 +40,7 @@ export async function createSandbox(deps: CreateDeps, request: CreateRequest): P
   const fate = events.track(id);
   undo.defer(() => events.forget(id));
   signal?.throwIfAborted();
-  const link = createLink(await attach(engine, id));
+  const link = createLink(await attach(engine, id, signal));
   undo.defer(() => void link.stream.destroy());
   const guest = await startAndMeet({ engine, id, link, fate, signal });
   undo.move();
@@ -67,13 +64,15 @@ async function makeContainer(
 }
 
 /** Before the start, so that no byte of the guest is missed. */
-async function attach(engine: Engine, id: string): Promise<Duplex> {
+async function attach(engine: Engine, id: string, signal: AbortSignal | undefined): Promise<Duplex> {
   const options = { stream: true, stdin: true, stdout: true, stderr: true, hijack: true } as const;
-  const socket = await engineCall(
-    { operation: "attach", subject: id },
-    engine.docker.getContainer(id).attach(options),
-  );
-  return socket as Duplex;
+  const attaching = engine.docker.getContainer(id).attach(options) as Promise<Duplex>;
+  try {
+    return await abortable(engineCall({ operation: "attach", subject: id }, attaching), signal);
+  } catch (error) {
+    attaching.then((socket) => socket.destroy()).catch(() => undefined);
+    throw error;
+  }
 }
 
 interface Newborn {
@@ -90,15 +89,11 @@ interface Newborn {
 async function startAndMeet(newborn: Newborn): Promise<Guest> {
   const { engine, id, link, signal } = newborn;
   const started = engineCall({ operation: "start", subject: id }, engine.docker.getContainer(id).start());
-  const failed = started.then(() => new Promise<never>(() => undefined));
-  const met = connectGuest(link, signal === undefined ? {} : { signal });
   try {
-    return await abortable(Promise.race([met, failed]), signal);
+    return await connectGuest(link, { started, ...(signal !== undefined && { signal }) });
   } catch (error) {
-    met.then((guest) => guest.close()).catch(() => undefined);
-    signal?.throwIfAborted();
     // a failed start explains a silent guest, not the other way round
-    await started;
+    await abortable(started, signal);
     throw silentGuest(newborn, error);
   }
 }

@@ -1,5 +1,9 @@
 /** What the engine answers, as errors of ours: one table, by operation and status or by socket error. */
-import { SallyportError, type ErrorCode } from "../../errors.ts";
+import { withDeadline } from "../../async/index.ts";
+import { isError, SallyportError, type ErrorCode } from "../../errors.ts";
+
+/** How long the engine may take over one call, in `ms`: many creations at once queue up inside it */
+export const callMs = 120_000;
 
 export type Operation =
   "info" | "create" | "attach" | "start" | "inspect" | "list" | "stats" | "events" | "image" | "build";
@@ -108,11 +112,12 @@ export function engineError(context: CallContext, error: unknown): SallyportErro
   });
 }
 
-/** Waits for one engine call and speaks of its failure in our words. */
+/** Waits for one engine call, at most `callMs`, and speaks of its failure in our words. */
 export async function engineCall<T>(context: CallContext, call: Promise<T>): Promise<T> {
   try {
-    return await call;
+    return await withDeadline(call, callMs, "the call");
   } catch (error) {
-    throw engineError(context, error);
+    const silent = isError(error, "deadline_exceeded");
+    throw engineError(context, silent ? { code: "ETIMEDOUT", message: error.message } : error);
   }
 }

@@ -13,6 +13,8 @@ export interface ConnectOptions {
   signal?: AbortSignal;
   /** How long the guest may take to say hello, in `ms`; 10 000 by default */
   helloTimeoutMs?: number;
+  /** Its time counts from here on; the guest may be quicker. When this rejects it is not waited for */
+  started?: Promise<unknown>;
 }
 
 /**
@@ -22,8 +24,10 @@ export interface ConnectOptions {
 export async function connectGuest(link: GuestLink, options: ConnectOptions = {}): Promise<Guest> {
   const connection = new GuestConnection(link);
   try {
-    const hello = abortable(connection.hello, options.signal);
-    await withDeadline(hello, options.helloTimeoutMs ?? 10_000, "the hello of the guest");
+    const { hello } = connection;
+    const { signal, helloTimeoutMs = 10_000, started = Promise.resolve() } = options;
+    const inTime = started.then(() => withDeadline(hello, helloTimeoutMs, "the hello of the guest"));
+    await abortable(Promise.race([hello, inTime]), signal);
   } catch (error) {
     connection.close();
     throw error;

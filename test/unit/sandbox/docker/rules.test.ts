@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { isError, SallyportError } from "../../../../src/errors.ts";
 import { Engine } from "../../../../src/sandbox/docker/engine.ts";
-import { engineError } from "../../../../src/sandbox/docker/errors.ts";
+import { callMs, engineCall, engineError } from "../../../../src/sandbox/docker/errors.ts";
 import { labelsOf, ownerFilter, readLabels } from "../../../../src/sandbox/docker/labels.ts";
 import { judge, promises } from "../../../../src/sandbox/docker/probe-checks.ts";
 import { probeProfile } from "../../../../src/sandbox/docker/probe-profile.ts";
@@ -56,6 +56,16 @@ test("engine failures become coded errors with a fix", () => {
 test("an error of ours passes through unchanged", () => {
   const error = new SallyportError("cancelled", "stop");
   assert.equal(engineError({ operation: "start", subject: "x" }, error), error);
+});
+
+test("an engine that never answers is unavailable, once its time is over", async (t) => {
+  t.mock.timers.enable({ apis: ["setTimeout"] });
+  const call = engineCall({ operation: "start", subject: "it" }, new Promise<never>(() => undefined));
+  t.mock.timers.tick(callMs);
+  await assert.rejects(call, {
+    code: "engine_unavailable",
+    message: /^start it: the engine does not answer/,
+  });
 });
 
 test("an engine address that is none is refused by name", () => {

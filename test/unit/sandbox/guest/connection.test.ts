@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { Duplex, duplexPair } from "node:stream";
 import { test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
 import { isError } from "../../../../src/errors.ts";
 import type { Exec, ExecSpec, Guest } from "../../../../src/sandbox/contract.ts";
 import { connectGuest, encodeFrame, guestFrames, hostFrames } from "../../../../src/sandbox/guest/index.ts";
@@ -143,6 +144,24 @@ test("a guest that says nothing is given up on, by time or by signal", async () 
     (error) => error === reason,
   );
   assert.ok(slow.destroyed && cut.destroyed);
+});
+
+test("the time of a guest counts from its start on, and it may be quicker than the answer to that", async () => {
+  const start = Promise.withResolvers<void>();
+  const [link, far] = duplexPair();
+  const options = { started: start.promise, helloTimeoutMs: 50 };
+  const meeting = connectGuest({ stream: link, diagnostics: () => "" }, options);
+  await sleep(100);
+  far.write(hello);
+  (await meeting).close();
+});
+
+test("a guest whose start failed is not waited for", async () => {
+  const [link] = duplexPair();
+  const started = Promise.reject(new Error("no such program"));
+  const meeting = connectGuest({ stream: link, diagnostics: () => "" }, { started });
+  await assert.rejects(meeting, { message: "no such program" });
+  assert.ok(link.destroyed);
 });
 
 test("the end of the link closes cleanly and names what the guest said last", async () => {
