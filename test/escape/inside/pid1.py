@@ -37,6 +37,22 @@ elif sys.argv[1] == "everybody":
     # this process is not meant by -1 itself
     told = {name: outcome(lambda n=number: os.kill(-1, n)) for name, number in
             {"SIGTERM": 15, "SIGSTOP": 19, "SIGHUP": 1, "SIGKILL": 9}.items()}
+elif sys.argv[1] == "place":
+    idle = os.sched_param(0)
+    attributes = (ctypes.c_uint32 * 12)(48, 5)
+    ways = {
+        "setpriority": lambda pid: os.setpriority(os.PRIO_PROCESS, pid, 19),
+        "sched_setscheduler": lambda pid: os.sched_setscheduler(pid, os.SCHED_IDLE, idle),
+        "sched_setparam": lambda pid: os.sched_setparam(pid, idle),
+        "sched_setaffinity": lambda pid: os.sched_setaffinity(pid, os.sched_getaffinity(0)),
+        "sched_setattr": lambda pid: libc.syscall(274 if os.uname().machine == "aarch64" else 314, pid, attributes, 0),
+    }
+    child = os.fork()
+    if child == 0:
+        signal.pause()
+    told = {name: [outcome(lambda: way(1)), outcome(lambda: way(child)), outcome(lambda: way(0))] for name, way in ways.items()}
+    told["setpriority of the user"] = [outcome(lambda: os.setpriority(os.PRIO_USER, 1000, 19)), "ok", "ok"]
+    os.kill(child, signal.SIGKILL)
 else:
     limits = {name: getattr(resource, f"RLIMIT_{name}") for name in
               ["CPU", "NOFILE", "AS", "DATA", "STACK", "FSIZE", "NPROC", "SIGPENDING", "RTTIME"]}

@@ -6,7 +6,7 @@ interface Rule {
   names: string[];
   action: string;
   errnoRet?: number;
-  args?: { index: number; value: number; op: string }[];
+  args?: { index: number; value: number; valueTwo?: number; op: string }[];
 }
 interface Filter {
   defaultAction: string;
@@ -75,10 +75,46 @@ test("clone makes no namespace and clone3 sends libc to clone", () => {
 });
 
 test("a conditional call is not allowed again without its condition", () => {
-  for (const name of ["socket", "socketpair", "clone", "clone3", "personality", "prlimit64"]) {
+  const conditional =
+    "socket socketpair clone clone3 personality prlimit64 sched_setaffinity sched_setattr sched_setparam sched_setscheduler setpriority";
+  for (const name of conditional.split(" ")) {
     const bare = rulesFor(name).filter(
       ({ args, action }) => args === undefined && action === "SCMP_ACT_ALLOW",
     );
     assert.deepEqual(bare, [], name);
   }
+});
+
+/** Whether a rule lets this call pass, whose conditions are all masked ones. */
+function passes(name: string, ...args: bigint[]): boolean {
+  return rulesFor(name).some((rule) =>
+    (rule.args ?? []).every(({ index, value, valueTwo, op }) => {
+      assert.equal(op, "SCMP_CMP_MASKED_EQ");
+      return ((args[index] ?? 0n) & BigInt(value)) === BigInt(valueTwo ?? 0);
+    }),
+  );
+}
+
+/** The kernel drops the upper half */
+const guest = [1n, 2n ** 32n + 1n, 2n ** 63n + 1n];
+const others = [0n, 2n, 3n, 5n, 1024n, 1025n, 32_767n, 2n ** 22n - 1n, 2n ** 21n + 1n];
+
+test("the place of any process among those that wait for a processor can be changed, but for PID 1", () => {
+  for (const name of ["sched_setaffinity", "sched_setattr", "sched_setparam", "sched_setscheduler"]) {
+    assert.deepEqual(
+      [...guest, ...others].filter((pid) => passes(name, pid)),
+      others,
+      name,
+    );
+  }
+});
+
+test("priorities are set by process or group, which PID 1 is not, and not by user, whom it shares", () => {
+  const [byProcess, byGroup, byUser] = [0n, 1n, 2n];
+  for (const which of [byProcess, byGroup]) {
+    const passed = [...guest, ...others].filter((who) => passes("setpriority", which, who));
+    assert.deepEqual(passed, others);
+  }
+  assert.ok(![0n, 1000n].some((who) => passes("setpriority", byUser, who)));
+  assert.ok(!passes("setpriority", 2n ** 32n + byUser, 1000n));
 });
