@@ -13,7 +13,7 @@ interface Seen {
   devices: string[];
 }
 const hidden = [
-  ..."acpi asound interrupts kallsyms kcore keys kmsg latency_stats sched_debug scsi timer_list timer_stats"
+  ..."acpi asound interrupts kallsyms kcore keys kmsg latency_stats pressure sched_debug scsi timer_list timer_stats"
     .split(" ")
     .map((name) => `/proc/${name}`),
   ..."firmware kernel/debug kernel/security devices/virtual/powercap"
@@ -33,6 +33,9 @@ const fixed = [
     .map((name) => `/proc/sys/${name}`),
   "/proc/sys/fs/binfmt_misc/register",
   "/proc/sys/net/ipv4/ip_forward",
+  "/proc/pressure/cpu",
+  "/proc/pressure/io",
+  "/proc/pressure/memory",
   "/proc/sysrq-trigger",
   "/proc/irq/default_smp_affinity",
   "/proc/1/oom_score_adj",

@@ -90,6 +90,7 @@ const golden = {
       "/proc/keys",
       "/proc/kmsg",
       "/proc/latency_stats",
+      "/proc/pressure",
       "/proc/sched_debug",
       "/proc/scsi",
       "/proc/timer_list",
