@@ -173,8 +173,11 @@ test("gets beside a program that floods its output both go on", async () => {
   const consumed = consume();
   assert.equal((await read(process, "f")).length, 20_000_000);
   const before = flood;
-  assert.equal((await read(process, "f")).length, 20_000_000);
-  assert.ok(flood > before);
+  // one get may be over before the program has had a processor
+  const moved = (): boolean => flood > before;
+  for (let tries = 0; tries < 100 && !moved(); tries++)
+    assert.equal((await read(process, "f")).length, 20_000_000);
+  assert.ok(moved());
   exec.killTree();
   await consumed;
 });

@@ -1,6 +1,7 @@
 /** A fork bomb stops at the limit, disturbs nobody and goes away with its sandbox. */
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
+import { setTimeout as delay } from "node:timers/promises";
 import type { Exec, Sandbox } from "../../src/sandbox/index.ts";
 import { requireEngine } from "../helpers/docker.ts";
 import { attack, attempt, EscapeRoom, run, stillServes } from "../helpers/escape.ts";
@@ -25,6 +26,34 @@ print(json.dumps(made), flush=True)
 import signal
 signal.signal(15, signal.SIG_IGN); os.kill(0, 15)`;
 
+/** A hundred daemons that keep the processor busy and hold a thousand descriptors each, the job's output last. */
+const busy = `import os
+null = os.open("/dev/null", os.O_RDONLY)
+wait, go = os.pipe()
+for _ in range(100):
+    if os.fork() == 0:
+        os.setsid()
+        if os.fork():
+            os._exit(0)
+        os.close(go)
+        output, held = os.dup(1), []
+        try:
+            while True:
+                held.append(os.dup(null))
+        except OSError:
+            pass
+        os.dup2(output, held[-1])
+        for number in (1, 2, output):
+            os.dup2(null, number)
+        os.read(wait, 1)
+        while True:
+            pass
+    os.wait()
+print("busy", flush=True)
+os.close(go)
+while True:
+    pass`;
+
 describe("processes", { skip }, () => {
   let room: EscapeRoom;
   before(async () => {
@@ -42,6 +71,20 @@ describe("processes", { skip }, () => {
     }
     throw new Error("the bomb never filled the sandbox");
   };
+
+  test(
+    "the end of a killed program is told before its busy daemons are looked for",
+    { timeout: 60_000 },
+    async () => {
+      await using sandbox = await room.create();
+      const argv = ["python3", "-I", "-c", busy];
+      const exec = await sandbox.guest.exec({ argv, env: {}, cwd: "/", stdin: "none" });
+      await exec.output[Symbol.asyncIterator]().next();
+      exec.killTree();
+      const first = await Promise.race([exec.exit, delay(15_000, undefined, { ref: false })]);
+      assert.equal(first?.signal, "SIGKILL");
+    },
+  );
 
   for (const [name, argv] of Object.entries(bombs)) {
     test(`a fork bomb in ${name} is capped, a neighbour works, and the sandbox is removed`, async () => {

@@ -113,15 +113,33 @@ static int kill_marked(int count) {
     return killed;
 }
 
-int tree_kill(const struct tree *tree) {
+static int note_processes(void) {
     int count = 0;
-    pid_t self = getpid();
     each_number(AT_FDCWD, "/proc", note_process, &count);
+    return count;
+}
+
+int tree_kill(const struct tree *tree) {
+    int count = note_processes();
+    pid_t self = getpid(), leader = tree->leader;
     for (int i = 0; i < count; i++) {
         struct process *process = &processes[i];
-        if (process->pid == self) continue;
-        bool member = tree->leader > 0 && (process->pid == tree->leader || process->session == tree->leader);
-        process->marked = member || holds_output(tree, process->pid);
+        bool member = leader > 0 && (process->pid == leader || process->session == leader);
+        process->marked = member && process->pid != self;
+    }
+    mark_descendants(count);
+    return kill_marked(count);
+}
+
+int tree_kill_holders(const struct tree *tree) {
+    int count = note_processes();
+    pid_t self = getpid();
+    for (int i = 0; i < count; i++) {
+        struct process *process = &processes[i];
+        if (process->pid == self || !holds_output(tree, process->pid)) continue;
+        process->marked = true;
+        /* At once, which leaves more of the processor for finding the next. */
+        kill(process->pid, SIGKILL);
     }
     mark_descendants(count);
     return kill_marked(count);
@@ -135,8 +153,7 @@ void kill_everything(void) {
     }
     /* Not PID 1: as the subreaper of its children every process it made is still below it. */
     for (int pass = 0; pass < EVERYTHING_PASSES; pass++) {
-        int count = 0;
-        each_number(AT_FDCWD, "/proc", note_process, &count);
+        int count = note_processes();
         for (int i = 0; i < count; i++) processes[i].marked = processes[i].parent == self;
         mark_descendants(count);
         if (kill_marked(count) == 0) return;

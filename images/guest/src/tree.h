@@ -20,8 +20,11 @@ struct tree {
     struct end ends[2];
 };
 
-/* One pass: sends SIGKILL to every live member and says how many there were. */
+/* One pass: sends SIGKILL to everybody live of its session and their descendants, and says how many there were. */
 int tree_kill(const struct tree *tree);
+
+/* The same for those who hold its output; takes long where busy processes have many descriptors. */
+int tree_kill_holders(const struct tree *tree);
 
 /* Kills every process but the guest, as often as it takes. */
 void kill_everything(void);
