@@ -37,6 +37,8 @@ export function withoutArtifacts(paths: readonly string[], error: SallyportError
   return paths.map((path) => ({ path, error: error.toWire() }));
 }
 
+const kinds = { directory: "a folder", link: "a link", other: "a pipe, socket or device" };
+
 interface OneFile {
   ref: LeaseRef;
   path: string;
@@ -62,9 +64,13 @@ async function collectOne(
 async function sizeOf(files: GuestFiles, { path, left }: OneFile, signal: AbortSignal): Promise<number> {
   const stat = await abortable(files.stat(path), signal);
   if (stat.type !== "file") {
-    throw new SallyportError("file_refused", `artifact ${path}: is a ${stat.type}, only files are taken`, {
-      details: { path },
-    });
+    throw new SallyportError(
+      "file_refused",
+      `artifact ${path}: it is ${kinds[stat.type]}, only files are taken`,
+      {
+        details: { path },
+      },
+    );
   }
   if (stat.size > left) {
     throw new SallyportError(

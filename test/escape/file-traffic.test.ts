@@ -127,8 +127,12 @@ describe("file traffic", { skip }, () => {
       "-c",
       "mkfifo fifo; python3 -c \"import socket; socket.socket(socket.AF_UNIX).bind('sock')\"; ls",
     ]);
-    for (const path of ["fifo", "sock"]) {
+    for (const [path, reason] of [
+      ["fifo", "no regular file"],
+      ["sock", "it is a socket"],
+    ] as const) {
       await assert.rejects(get(path), refused, path);
+      await assert.rejects(get(path), { message: new RegExp(`^${path}: .*${reason}$`) });
       assert.equal((await sandbox.guest.files.stat(path)).type, "other");
     }
     assert.equal((await run(sandbox, ["echo", "on"])).stdout, "on\n");

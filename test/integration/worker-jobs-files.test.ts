@@ -105,4 +105,5 @@ test("artifacts: a file is sent, what is missing, a folder or too large is told 
       ["dir", "file_refused"],
     ],
   );
+  assert.equal(artifacts[3]?.error?.message, "artifact dir: it is a folder, only files are taken");
 });

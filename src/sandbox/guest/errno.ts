@@ -6,6 +6,7 @@ const errnoNames: Readonly<Record<number, string>> = {
   1: "EPERM",
   2: "ENOENT",
   5: "EIO",
+  6: "ENXIO",
   7: "E2BIG",
   8: "ENOEXEC",
   11: "EAGAIN",
@@ -41,6 +42,7 @@ const errnoNames: Readonly<Record<number, string>> = {
 
 const reasons: Readonly<Record<string, string>> = {
   ENOENT: "there is no such file or folder",
+  ENXIO: "it is a socket",
   EAGAIN: "the sandbox can hold no more processes or calls",
   ENOMEM: "the sandbox has no memory left",
   EACCES: "permission denied",
