@@ -22,6 +22,9 @@ export interface Call {
 /** Makes the call for a connection that the guest accepted at `port`; throws `guest_violation`. */
 export type Accept = (id: number, port: number) => Call;
 
+/** Frames a guest may leave unread: far more than its live calls give reason to send, each of which costs memory here */
+const maxUnread = 16_384;
+
 /** The framed conversation over one link: who is asked what under which id, and how it ends. */
 export class GuestConnection {
   readonly #link: GuestLink;
@@ -30,6 +33,7 @@ export class GuestConnection {
   readonly #closed = deferred<Error | undefined>();
   readonly #drained = new Notifier();
   #lastId = 0;
+  #unread = 0;
   #accept: Accept | undefined;
   #lastGuestId = firstGuestId - 1;
   #end: SallyportError | undefined;
@@ -77,7 +81,14 @@ export class GuestConnection {
 
   /** Says something; nothing happens once the conversation is over. */
   send(type: number, id: number, payload?: Uint8Array): void {
-    if (this.#end === undefined) this.#link.stream.write(encodeFrame(type, id, payload));
+    if (this.#end !== undefined) return;
+    if (this.#unread === maxUnread) {
+      const breach = violation("it goes on speaking and reads nothing");
+      this.#finish(breach, breach);
+      return;
+    }
+    this.#unread += 1;
+    this.#link.stream.write(encodeFrame(type, id, payload), () => (this.#unread -= 1));
   }
 
   /** True while the link takes no more */

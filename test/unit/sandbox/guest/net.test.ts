@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
-import { duplexPair, type Duplex } from "node:stream";
+import { Duplex, duplexPair } from "node:stream";
 import { text } from "node:stream/consumers";
 import { test } from "node:test";
 import * as fc from "fast-check";
@@ -298,4 +298,21 @@ test("frames of streams decode whole", () => {
   decoder.push(encodeFrame(guestFrames.closed, own, u32(0)));
   assert.deepEqual(seen, [guestFrames.accepted, guestFrames.closed]);
   assert.throws(() => decoder.push(encodeFrame(guestFrames.accepted, own, u32(1))));
+});
+
+test("a guest that opens and resets connections without end and reads nothing is a breach", async () => {
+  const link = new Duplex({ read: () => undefined, write: () => undefined });
+  const meeting = connectGuest({ stream: link, diagnostics: () => "" });
+  link.push(encodeFrame(guestFrames.hello, 0, Buffer.from("000100000001", "hex")));
+  const guest = await meeting;
+  const listening = guest.listen([443], () => undefined);
+  link.push(encodeFrame(guestFrames.done, 1));
+  await listening;
+  for (let id = own; !link.destroyed && id < own + 20_000; id += 1) {
+    link.push(encodeFrame(guestFrames.accepted, id, u16(443)));
+    link.push(encodeFrame(guestFrames.closed, id, u32(104)));
+    await new Promise(setImmediate);
+  }
+  assert.ok(link.destroyed, "the host went on");
+  assert.ok(isError(await guest.closed, "guest_violation"));
 });
