@@ -35,10 +35,10 @@ test("a tool outside the grant is denied with the request's id, reaches nobody, 
   const calls = rig.audit.filter(({ kind }) => kind === "call");
   const decisions = rig.audit.filter(({ kind }) => kind === "decision");
   assert.deepEqual(
-    calls.map(({ tool, reason }) => [tool, reason]),
+    calls.map(({ tool, reason, rule, outcome }) => [tool, reason, rule, outcome]),
     [
-      ["drop", "tool_not_allowed"],
-      ["search", "granted"],
+      ["drop", "tool_not_allowed", "job", undefined],
+      ["search", "granted", "job", "answered"],
     ],
   );
   assert.deepEqual(
@@ -48,6 +48,13 @@ test("a tool outside the grant is denied with the request's id, reaches nobody, 
   assert.equal(calls[1]?.arguments, "digest-7");
   assert.deepEqual([decisions[1]?.way, decisions[1]?.status], ["local", 200]);
   assert.ok((decisions[1]?.bytesIn ?? 0) > 50 && (decisions[1]?.bytesOut ?? 0) > 20);
+  await rpc(sandbox, "tools/call", { name: "search" });
+  await eventually(async () => rig.audit.length === 6);
+  assert.deepEqual(
+    rig.audit.slice(4).map(({ arguments: digest }) => digest),
+    [undefined, undefined],
+    "nothing to digest",
+  );
 });
 
 test("calls are counted when they are admitted, and limited in number and in rate", async () => {
@@ -75,6 +82,19 @@ test("calls are counted when they are admitted, and limited in number and in rat
     limits.map(({ rule }) => rule),
     ["limit", "limit"],
   );
+});
+
+test("where calls are counted, a call that cannot be read as one is refused, not let past the count", async () => {
+  await using rig = startGateway();
+  const hidden = { "content-type": "text/plain" };
+  for (const limit of [{ maxCalls: 1 }, { rate: 1 }, { tools: ["any"] }]) {
+    const sandbox = await rig.attach([{ host: "docs", ...limit }], JSON.stringify(limit));
+    const { status, text } = await rpc(sandbox, "tools/call", { name: "any" }, hidden);
+    assert.deepEqual([status, (JSON.parse(text) as { error: string }).error], [400, "mcp_invalid"]);
+  }
+  assert.equal(rig.local.seen.length, 0);
+  const free = await rig.attach([{ host: "docs" }], "free");
+  assert.equal((await rpc(free, "tools/call", { name: "any" }, hidden)).status, 200, "control");
 });
 
 test("an MCP session serves only the sandbox that it was given to", async () => {

@@ -63,6 +63,40 @@ test("a host that is not granted is told so in exactly one form, over TLS, HTTP,
     );
 });
 
+test("a host that is no hostname is refused, and noted as it was written", async () => {
+  await using rig = startGateway();
+  const sandbox = await rig.attach([{ host: "docs" }]);
+  for (const head of [
+    "CONNECT 127.1:443 HTTP/1.1\r\nHost: 127.1:443",
+    "GET http://127.1/ HTTP/1.1\r\nHost: 127.1",
+  ])
+    assert.match(await sandbox.raw(3128, `${head}\r\n\r\n`), /^HTTP\/1\.1 403 .*"host":"127\.1"/s);
+  assert.deepEqual(
+    rig.audit.map(({ host, reason }) => [host, reason]),
+    [
+      ["127.1", "host_not_allowed"],
+      ["127.1", "host_not_allowed"],
+    ],
+  );
+});
+
+test("a port may be written out where it is the connection's own; any other is another host", async () => {
+  await using rig = startGateway();
+  const sandbox = await rig.attach([{ host: "docs" }]);
+  const ways: [port: number, target: string, host: string, status: number][] = [
+    [80, "/", `${docs}:80`, 200],
+    [80, `http://${docs}:80/`, docs, 200],
+    [80, "/", `${docs}:443`, 421],
+    [3128, `http://${docs}:80/`, `${docs}:80`, 200],
+    [3128, `http://${docs}:8080/`, `${docs}:8080`, 403],
+    [3128, `http://${docs}:8080/`, docs, 421],
+  ];
+  for (const [port, target, host, status] of ways) {
+    const answer = await sandbox.raw(port, `GET ${target} HTTP/1.1\r\nHost: ${host}\r\n\r\n`);
+    assert.ok(answer.startsWith(`HTTP/1.1 ${status} `), `${port} ${target} ${host}: ${answer}`);
+  }
+});
+
 test("CONNECT: TLS and plain HTTP behind it, for the host that was named and no other", async () => {
   await using rig = startGateway();
   const sandbox = await rig.attach([{ host: "docs" }, { host: "wiki" }]);

@@ -65,6 +65,9 @@ test("a bucket gives its burst at once and its rate over time, never more", () =
         const bucket = new TokenBucket({ perSecond, burst }, () => now);
         for (const step of steps) {
           now += step;
+          const isReady = bucket.waitMs === 0;
+          assert.equal(bucket.take(), isReady, "it says whether there is one");
+          if (isReady) taken += 1;
           while (bucket.take()) taken += 1;
           assert.ok(taken <= burst + (perSecond * now) / 1_000 + 1e-6);
           now += bucket.waitMs + 1e-6;
@@ -128,8 +131,10 @@ test("sessions: known after a reply named them, to these requests only, and not 
   } as const;
   await assert.rejects(mine(twice, never), (error) => isError(error, "mcp_invalid"));
   assert.equal(asked, 2);
-  for (next = 1; next <= 1_024; next += 1) await mine(request(), never);
-  await assert.rejects(mine(request("s0"), never), (error) => isError(error, "mcp_session_unknown"));
+  for (next = 1; next < 1_024; next += 1) await mine(request(), never);
+  await mine(request("s0"), never);
+  await assert.rejects(mine(request("s1"), never), (error) => isError(error, "mcp_session_unknown"));
+  await mine(request("s2"), never);
 });
 
 test("a turnstile serves so many, keeps the order, cuts what comes above the line, and everything when it closes", () => {
@@ -147,6 +152,26 @@ test("a turnstile serves so many, keeps the order, cuts what comes above the lin
   assert.deepEqual([served, stile.size], [[0, 1, 2], 2]);
   stile[Symbol.dispose]();
   assert.ok(sockets.filter(({ number }) => number !== 1).every(({ destroyed }) => destroyed));
+});
+
+test("a turnstile takes up so many per second; whoever is gone by then costs nothing", (t) => {
+  t.mock.timers.enable({ apis: ["setTimeout"] });
+  let now = 0;
+  const pass = (ms: number): void => {
+    now += ms;
+    t.mock.timers.tick(ms);
+  };
+  const served: number[] = [];
+  const sockets = Array.from({ length: 5 }, (_, number) => Object.assign(duplexPair()[0], { number }));
+  const options = { atOnce: 10, waiting: 10, perSecond: 2, clock: () => now };
+  const stile = new Turnstile<(typeof sockets)[number]>(options, ({ number }) => served.push(number));
+  for (const socket of sockets) stile.enter(socket);
+  assert.deepEqual(served, [0, 1]);
+  sockets[2]?.destroy(new Error("reset"));
+  pass(500);
+  assert.deepEqual(served, [0, 1, 3]);
+  pass(500);
+  assert.deepEqual(served, [0, 1, 3, 4]);
 });
 
 test("counted bodies are the same bytes, break off at the bound, and leave what they came from as it should be", async () => {
@@ -171,5 +196,17 @@ test("counted bodies are the same bytes, break off at the bound, and leave what 
     body.write("x");
     await assert.rejects(buffer(bounded), (error) => isError(error, "network_limit_exceeded"));
     assert.equal(body.destroyed, counted === countedReply, "a caller keeps its connection");
+    for (const [error, told] of [
+      [undefined, /broke off/],
+      [new Error("reset"), /reset/],
+    ] as const) {
+      const [early, late] = [new PassThrough(), new PassThrough()];
+      for (const each of [early, late]) each.on("error", () => undefined);
+      late.destroy(error);
+      await new Promise((resolve) => late.once("close", resolve));
+      const passing = [early, late].map((from) => buffer(counted(from, () => undefined)));
+      early.destroy(error);
+      for (const each of passing) await assert.rejects(each, told);
+    }
   }
 });
