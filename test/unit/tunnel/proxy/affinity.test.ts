@@ -2,9 +2,10 @@ import assert from "node:assert/strict";
 import { generateKeyPairSync } from "node:crypto";
 import { test } from "node:test";
 import * as fc from "fast-check";
-import { SallyportError } from "../../../../src/errors.ts";
-import { bytesBody, headerOf } from "../../../../src/exchange/index.ts";
+import { isError, SallyportError } from "../../../../src/errors.ts";
+import { bytesBody, headerOf, type HttpResponse } from "../../../../src/exchange/index.ts";
 import type { Tunnel } from "../../../../src/tunnel/index.ts";
+import { throughAffinity, type AffinityDeps } from "../../../../src/tunnel/proxy/affinity.ts";
 import { SessionSeal } from "../../../../src/tunnel/proxy/sessions.ts";
 import { aRequest, authority, byteStreamTo, callerOf, domain, live, rig, textOf } from "./rig.ts";
 import { upstream, valuesOf, type Upstream } from "./upstream.ts";
@@ -25,9 +26,49 @@ test("a sealed session opens for its host and key only, unchanged", () => {
       const changed = `${id.slice(0, place)}${id[place] === "A" ? "B" : "A"}${id.slice(place + 1)}`;
       assert.equal(seal.open("docs.test", changed), null);
       assert.equal(seal.open("docs.test", session), null);
+      assert.equal(seal.open("docs.test", `sp2.${id.slice(4)}`), null);
+      assert.equal(seal.open("docs.test", id.slice(0, 4 + (at % 38))), null);
     }),
     { numRuns: 200 },
   );
+});
+
+const seal = new SessionSeal(newKey());
+const answer = (headers: HttpResponse["headers"]): HttpResponse => ({
+  status: 200,
+  headers,
+  body: bytesBody(new Uint8Array()),
+});
+
+test("only a session id is sealed: none is made up, and without a key it passes as it is", async () => {
+  const deps: AffinityDeps = { connector: "one", seals: () => [seal], toPeer: null };
+  const none = await throughAffinity(deps, async () => answer([["x", "y"]]))(aRequest(), live());
+  assert.deepEqual(none.headers, [["x", "y"]]);
+  const bare = throughAffinity({ ...deps, seals: () => [] }, async ({ headers }) => answer(headers));
+  const headers = [["mcp-session-id", "as-it-is"]] as const;
+  assert.deepEqual((await bare(aRequest({ headers }), live())).headers, headers);
+});
+
+test("what may have arrived at the session's connector is told as it broke; anything else begins anew", async () => {
+  const id = seal.seal(aRequest().host, { connector: "two", session: "s" });
+  const broken = async (failure: Error, signal = live()): Promise<unknown> => {
+    const toPeer = () => async () => {
+      throw failure;
+    };
+    const deps: AffinityDeps = { connector: "one", seals: () => [seal], toPeer };
+    const forward = throughAffinity(deps, () => assert.fail("it is not ours"));
+    try {
+      return await forward(aRequest({ headers: [["mcp-session-id", id]] }), signal);
+    } catch (error) {
+      return error;
+    }
+  };
+  const sent = new SallyportError("upstream_failed", "cut", { details: { sent: true } });
+  assert.equal(await broken(sent), sent);
+  for (const error of [new SallyportError("route_unavailable", "gone"), new TypeError("odd")])
+    assert.ok(isError(await broken(error), "mcp_session_unknown"));
+  const left = new Error("the caller left");
+  assert.equal(await broken(new Error("aborted"), AbortSignal.abort(left)), left);
 });
 
 /** Gives out its own session id and knows no other. */

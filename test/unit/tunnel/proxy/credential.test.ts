@@ -4,7 +4,8 @@ import { PassThrough } from "node:stream";
 import { buffer } from "node:stream/consumers";
 import { test } from "node:test";
 import { withDeadline } from "../../../../src/async/index.ts";
-import type { HttpRequest } from "../../../../src/exchange/index.ts";
+import { isError } from "../../../../src/errors.ts";
+import { bytesBody, headerOf, type HttpRequest } from "../../../../src/exchange/index.ts";
 import { throughCredential } from "../../../../src/tunnel/proxy/credential.ts";
 
 const credential = { header: "authorization", prefix: "Bearer ", from: { env: "TOKEN" } } as const;
@@ -36,6 +37,50 @@ test("a reply that breaks off, before it is read or while it is, breaks off for 
     if (breakOff === "after") setImmediate(reset);
     await assert.rejects(withDeadline(read, 2_000, breakOff), /reset|premature/i, breakOff);
   }
+});
+
+test("a secret that was read serves for five seconds; a rotated one is read again then", async (t) => {
+  let now = 1_000;
+  t.mock.method(performance, "now", () => now);
+  let secret = "first-secret";
+  let reads = 0;
+  const stamped: (string | undefined)[] = [];
+  const forward = throughCredential(
+    credential,
+    async () => {
+      reads += 1;
+      return secret;
+    },
+    async ({ headers }) => {
+      stamped.push(headerOf(headers, "authorization"));
+      return { status: 200, headers: [], body: bytesBody(new Uint8Array()) };
+    },
+  );
+  const ask = () => forward(request, new AbortController().signal);
+  await ask();
+  secret = "second-secret";
+  now += 4_999;
+  await ask();
+  assert.equal(reads, 1);
+  now += 1;
+  await ask();
+  assert.equal(reads, 2);
+  assert.deepEqual(stamped, ["Bearer first-secret", "Bearer first-secret", "Bearer second-secret"]);
+});
+
+test("a reply that is coded is cut, and one that says it is not passes", async () => {
+  const upstream = new PassThrough();
+  let coding = "GZIP";
+  const forward = throughCredential(
+    credential,
+    async () => "s3cret-token",
+    async () => ({ status: 200, headers: [["content-encoding", coding]], body: upstream }),
+  );
+  const ask = () => forward(request, new AbortController().signal);
+  await assert.rejects(ask, (error) => isError(error, "upstream_failed"));
+  assert.ok(upstream.destroyed);
+  coding = "Identity";
+  assert.equal((await ask()).status, 200);
 });
 
 test("a reader that leaves takes the upstream's reply with it", async () => {

@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { PassThrough } from "node:stream";
 import { test } from "node:test";
 import { connect, type ConnectionOptions } from "node:tls";
+import { X509Certificate } from "node:crypto";
 import { promisify } from "node:util";
 import { isError } from "../../../../src/errors.ts";
 import { headerOf } from "../../../../src/exchange/index.ts";
@@ -15,6 +16,7 @@ import {
   type CertifiedKey,
   type Tunnel,
 } from "../../../../src/tunnel/index.ts";
+import { admits, loadIdentity } from "../../../../src/tunnel/proxy/identity.ts";
 import { aRequest, authority, byteStreamTo, callerOf, domain, live, remoteTo, rig, textOf } from "./rig.ts";
 import { rawUpstream, upstream, valuesOf } from "./upstream.ts";
 
@@ -172,6 +174,30 @@ test("while the CA for callers changes, those of both are let in", async () => {
   assert.match(await call(old), /^HTTP\/1\.1 200/);
   assert.match(await call(next), /^HTTP\/1\.1 200/);
   await assert.rejects(async () => assert.match(await call(none), /^HTTP/));
+});
+
+test("a caller's certificate is good within its time and for clients only; one of our own key needs no more", async () => {
+  await using own = await rig({ routes: {} });
+  const clients = createAuthority({ commonName: "clients", days: 1 });
+  const caller = new X509Certificate((await clientKey(own.dir.path, clients)).certPem);
+  const [certFile, keyFile, clientCaFile] = ["tls.crt", "tls.key", "ca.crt"].map((name) =>
+    join(own.dir.path, name),
+  ) as [string, string, string];
+  const identity = await loadIdentity({ tls: { certFile, keyFile }, clientCaFile });
+  assert.ok(identity !== null);
+  const from = caller.validFromDate.getTime();
+  const to = caller.validToDate.getTime();
+  assert.deepEqual(
+    [from - 1, from, to - 1, to].map((now) => admits(identity, caller, new Date(now))),
+    [false, true, true, false],
+  );
+  const server = new X509Certificate(clients.issueLeaf("caller").certPem);
+  assert.equal(admits(identity, server), false);
+  assert.equal(admits(identity, undefined), false);
+  assert.equal(admits(identity, new X509Certificate(identity.certPem)), true);
+  const open = await loadIdentity({ tls: { certFile, keyFile }, clientCaFile: null });
+  assert.ok(open !== null && admits(open, undefined), "nobody is asked");
+  assert.equal(await loadIdentity({ tls: null, clientCaFile }), null);
 });
 
 test("a new certificate is served without a restart, and a broken one is not", async () => {

@@ -148,6 +148,17 @@ test("a port where nobody listens is told as the dial's failure", async () => {
   assert.equal(error.code, "upstream_unreachable");
   assert.equal(error.details["layer"], "dial");
   assert.match(error.message, /ECONNREFUSED/);
+  assert.match(String(error.details["fix"]), /^start the upstream/);
+});
+
+test("an upstream that takes too long is unreachable, not a deadline of the caller's", async () => {
+  const guard = createGuard(
+    { allowedIps: ["127.0.0.1"], disableIpValidation: false },
+    () => new Promise(() => undefined),
+  );
+  const error = await failure(dialUpstream(http(80), options([], { guard, connectMs: 20 })));
+  assert.deepEqual([error.code, error.details["layer"]], ["upstream_unreachable", "dial"]);
+  assert.match(error.message, /connecting to docs\.internal:80/);
 });
 
 test("TLS names the host, not the address, and believes a certificate for that name", async () => {
@@ -163,13 +174,14 @@ test("a certificate for another name, of another CA, or that nobody vouches for 
   const other = createAuthority({ commonName: "Other CA", days: 1 }).issueLeaf("docs.internal");
   await using misnamed = await listen("127.0.0.1", { tls: certified("wiki.internal") });
   await using foreign = await listen("127.0.0.1", { tls: { cert: other.certPem, key: other.keyPem } });
-  for (const [port, anchors] of [
-    [misnamed.port, trust],
-    [foreign.port, trust],
-    [misnamed.port, null],
+  for (const [port, anchors, message] of [
+    [misnamed.port, trust, /wiki\.internal/],
+    [foreign.port, trust, /certificate/],
+    [misnamed.port, null, /no trust anchor/],
   ] as const) {
     const error = await failure(dialUpstream(https(port), options(["127.0.0.1"], { trust: anchors })));
     assert.equal(error.code, "certificate_invalid");
+    assert.match(error.message, message);
     assert.equal(error.details["layer"], "upstream_tls");
   }
 });
@@ -181,11 +193,43 @@ test("an upstream that does not speak TLS is told as TLS's failure, not as a bad
   assert.equal(spoken.code, "upstream_unreachable");
   assert.equal(spoken.details["layer"], "upstream_tls");
   assert.match(spoken.message, /: wrong version number$/);
+  assert.match(String(spoken.details["fix"]), /speaks TLS/);
   const silent = await failure(
     dialUpstream(https(plain.port), options(["127.0.0.1"], { trust, connectMs: 100 })),
   );
   assert.equal(silent.code, "upstream_unreachable");
   assert.equal(silent.details["layer"], "upstream_tls");
+  assert.match(silent.message, /connecting to docs\.internal/, "what ran out");
+});
+
+test("a failed handshake is the upstream's answer: no other address is tried for it", async () => {
+  await using misnamed = await listen("127.0.0.1", { tls: certified("wiki.internal") });
+  await using other = await listen("127.0.0.2", { port: misnamed.port, tls: certified("docs.internal") });
+  const guard = createGuard({ allowedIps: ["127.0.0.0/8"], disableIpValidation: false }, async () => [
+    "127.0.0.1",
+    "127.0.0.2",
+  ]);
+  const error = await failure(dialUpstream(https(misnamed.port), options([], { guard, trust })));
+  assert.equal(error.code, "certificate_invalid");
+  assert.deepEqual(other.seen, []);
+});
+
+test("an address is no server name: none is sent, and the certificate must name it", async () => {
+  const names: string[] = [];
+  const tls: TlsOptions = {
+    ...certified("docs.internal"),
+    SNICallback: (name, done) => {
+      names.push(name);
+      done(null);
+    },
+  };
+  await using upstream = await listen("127.0.0.1", { tls });
+  const at = { ...https(upstream.port), host: "127.0.0.1" };
+  assert.equal((await failure(dialUpstream(at, options([], { trust })))).code, "certificate_invalid");
+  assert.deepEqual(names, []);
+  const named = await dialUpstream(https(upstream.port), options(["127.0.0.1"], { trust }));
+  named.destroy();
+  assert.deepEqual(names, ["docs.internal"], "control");
 });
 
 test("a dial that is given up ends with the caller's reason and leaves no connection", async () => {

@@ -114,6 +114,7 @@ test("listed ranges replace the default, loopback among them only where it is li
   assert.deepEqual(await check(guard(["::1"], ["::1"])), ["::1"]);
   assert.deepEqual(await check(guard(["fd00::5"], ["fd00::/8"])), ["fd00::5"]);
   assert.deepEqual(await check(guard(["10.0.0.7"], ["::ffff:10.0.0.0/104"])), ["10.0.0.7"]);
+  assert.deepEqual(await check(guard(["8.8.8.8"], ["::ffff:0:0/96"])), ["8.8.8.8"]);
   await refused(guard(["10.0.0.1"], ["127.0.0.0/8"]), "10.0.0.1");
   await refused(guard(["127.0.0.2"], ["127.0.0.1"]), "127.0.0.2");
   await refused(guard(["::1"], ["127.0.0.0/8"]), "::1");
@@ -124,6 +125,9 @@ test("an address that carries an IPv4 address must be allowed in both forms", as
   assert.deepEqual(await check(guard(["64:ff9b::a00:1"], [nat64, "10.0.0.0/8"])), ["64:ff9b::a00:1"]);
   await refused(guard(["64:ff9b::a00:1"], [nat64]), "64:ff9b::a00:1");
   await refused(guard(["64:ff9b::7f00:1"], [nat64, "10.0.0.0/8"]), "64:ff9b::7f00:1");
+  const teredo = ["2001::/32", "10.0.0.0/8"];
+  assert.deepEqual(await check(guard(["2001::f5ff:fffe"], teredo)), ["2001::f5ff:fffe"]);
+  await refused(guard(["2001::a00:1"], teredo), "2001::a00:1");
   await refused(guard(["2002:7f00:1::1"], ["::/0", "10.0.0.0/8"]), "2002:7f00:1::1");
   await refused(guard(["::ffff:7f00:1"], ["::/0"]), "::ffff:7f00:1");
 });
