@@ -157,6 +157,7 @@ export const invalid: readonly ToolAttack[] = [
   },
   { name: "no content type", bytes: deny, headers: [] },
   { name: "two content types", bytes: deny, headers: [["content-type", "text/plain"], ...json] },
+  { name: "two content types, ours first", bytes: deny, headers: [...json, ["content-type", "text/plain"]] },
   { name: "gzip", bytes: gzipSync(deny), headers: withHeaders(["content-encoding", "gzip"]) },
   { name: "an encoding that is a lie", bytes: deny, headers: withHeaders(["content-encoding", "br"]) },
   {
@@ -235,9 +236,43 @@ export const mismatches: readonly ToolAttack[] = [
     headers: withHeaders(["mcp-protocol-version", "2026-07-28"], ["mcp-name", "search_docs"]),
   },
   {
+    name: "neither in the new era",
+    bytes: allowed,
+    headers: withHeaders(["mcp-protocol-version", "2026-07-28"]),
+  },
+  {
     name: "a batch in the new era",
     bytes: `[${allowed}]`,
     headers: withHeaders(["mcp-protocol-version", "2026-07-28"], ["mcp-method", "tools/call"]),
+  },
+  {
+    name: "headers that agree with the first of two",
+    bytes: `[${allowed},${deny}]`,
+    headers: withHeaders(
+      ["mcp-protocol-version", "2026-07-28"],
+      ["mcp-method", "tools/call"],
+      ["mcp-name", "search_docs"],
+    ),
+  },
+  {
+    name: "a version twice",
+    bytes: allowed,
+    headers: withHeaders(
+      ["mcp-protocol-version", "2026-07-28"],
+      ["mcp-protocol-version", "2026-07-28"],
+      ["mcp-method", "tools/call"],
+      ["mcp-name", "search_docs"],
+    ),
+  },
+  {
+    name: "a denied name in the only header",
+    bytes: allowed,
+    headers: withHeaders(["mcp-name", "delete_everything"]),
+  },
+  {
+    name: "two names of what has none",
+    bytes: rpc('"method":"ping"'),
+    headers: withHeaders(["mcp-method", "ping"], ["mcp-name", "a"], ["mcp-name", "b"]),
   },
   {
     name: "another version in the body",

@@ -27,18 +27,32 @@ test("an allowed call arrives byte for byte, compressed replies are not asked fo
   assert.equal(at.ended[0]?.call.requestId, "req-1");
 });
 
-test("headers of the new era that agree pass, in both forms", async () => {
-  for (const name of ["search", "=?base64?c2VhcmNo?="]) {
+test("headers that agree with the body pass, in every era and form", async () => {
+  const asked = (method: string, params: object): string =>
+    JSON.stringify({ jsonrpc: "2.0", id: 1, method, params });
+  const version = { _meta: { "io.modelcontextprotocol/protocolVersion": "2026-07-28" } };
+  const cases: [headers: Record<string, string>, bytes: string][] = [
+    [{ "mcp-method": "tools/call", "mcp-name": "search" }, callText("search")],
+    [{ "mcp-method": "tools/call", "mcp-name": "=?base64?c2VhcmNo?=" }, callText("search")],
+    [{ "mcp-method": "toString" }, asked("toString", {})],
+    [{ "mcp-method": "tools/list" }, asked("tools/list", version)],
+    [{ "mcp-protocol-version": "2025-06-18" }, callText("search")],
+    [{ "mcp-protocol-version": "draft" }, callText("search")],
+    [{ "mcp-protocol-version": "", "mcp-method": "tools/call" }, callText("search")],
+  ];
+  for (const [mirrored, bytes] of cases) {
     const at = rig();
-    const headers: [string, string][] = [
-      ["content-type", "application/json"],
-      ["mcp-protocol-version", "2026-07-28"],
-      ["mcp-method", "tools/call"],
-      ["mcp-name", name],
-    ];
-    assert.equal((await at.ask({ bytes: callText("search"), headers })).status, 200);
+    const all = { "content-type": "application/json", "mcp-protocol-version": "2026-07-28", ...mirrored };
+    const headers = Object.entries(all).filter(([, value]) => value !== "");
+    assert.equal((await at.ask({ bytes, headers })).status, 200, JSON.stringify(mirrored));
     assert.equal(at.sent.length, 1);
   }
+  const unsaid = rig();
+  const headers = [
+    ["content-type", "application/json"],
+    ["mcp-method", "tools/list"],
+  ] as const;
+  assert.equal((await unsaid.ask({ bytes: asked("tools/list", version), headers })).status, 200);
 });
 
 test("how a call came out is told once, as the answer says", async () => {

@@ -12,7 +12,7 @@ const listAnswer = (id: unknown = 1): string =>
 
 test("a list shows what may be called, and what stays is not rewritten", async () => {
   const text =
-    '{"jsonrpc": "2.0","result":{"tools":[ {"name":"delete"} ,{"max":18446744073709551615,"name":"search"}, {"name":1}],"nextCursor":"c"},"id":1}';
+    '{"jsonrpc": "2.0","result":{"tools":[ {"name":"delete"} ,{"max":18446744073709551615,"name":"search"}, {"name":1}, null, "search"],"nextCursor":"c"},"id":1}';
   const at = rig({ script: () => jsonAnswer(text) });
   const reply = await at.ask({ bytes: listText() });
   assert.equal(
@@ -20,7 +20,7 @@ test("a list shows what may be called, and what stays is not rewritten", async (
     '{"jsonrpc": "2.0","result":{"tools":[ {"max":18446744073709551615,"name":"search"}],"nextCursor":"c"},"id":1}',
   );
   assert.equal(reply.headers["content-length"], String(reply.bytes.length));
-  assert.equal(at.listed[0]?.tools.length, 3);
+  assert.equal(at.listed[0]?.tools.length, 5);
   assert.deepEqual(at.listed[0]?.page, { first: true, last: false });
 });
 
@@ -29,6 +29,13 @@ test("a list of nothing allowed is empty, and one of allowed tools passes untouc
   assert.deepEqual((await none.ask({ bytes: listText() })).json.result, { tools: [], nextCursor: "c" });
   const all = rig({ tools: ["search", "delete", "count"], script: () => jsonAnswer(listAnswer()) });
   assert.equal((await all.ask({ bytes: listText() })).text, listAnswer());
+  const spaced = '{"jsonrpc":"2.0","id":1,"result":{"tools":[ {"name":"search"} , {"name":"count"} ]}}';
+  const last = rig({ script: () => jsonAnswer(spaced) });
+  assert.equal((await last.ask({ bytes: listText() })).text, spaced);
+  assert.deepEqual(
+    last.listed.map(({ page }) => page),
+    [{ first: true, last: true }],
+  );
 });
 
 test("without a rule for tools a list passes untouched, and is shown all the same", async () => {
@@ -53,7 +60,8 @@ test("lists are filtered in events of every kind of stream, and other events pas
   const list = event(listAnswer(), "event: message\nid: 5\n");
   const at = rig({ script: () => eventsAnswer([before, list]) });
   for (const request of [{ bytes: listText() }, get]) {
-    const { bytes } = await at.ask(request);
+    const { bytes, headers } = await at.ask(request);
+    assert.ok(!Object.hasOwn(headers, "content-length"));
     assert.deepEqual(bytes.subarray(0, before.length), before);
     const lines = bytes.subarray(before.length).toString().split("\n");
     assert.deepEqual(lines.slice(0, 2), ["event: message", "id: 5"]);
@@ -86,18 +94,27 @@ test("a list with an escaped key, in a batch, in discovery or in a document is f
   const escaped = listAnswer().replace('"tools"', '"\\u0074ools"');
   const discovered = JSON.stringify({ jsonrpc: "2.0", id: 1, result: { catalog: { tools } } });
   const document = JSON.stringify({ name: "docs", tools });
+  const disguised = JSON.stringify({
+    jsonrpc: "2.0",
+    id: 1,
+    result: { content: [], tools, a: { tools: 1 } },
+  });
   const batch = `[${answered(2)},${listAnswer(1)}]`;
   const ask = async (text: string, request = { bytes: listText() } as object): Promise<string> =>
     (await rig({ script: () => jsonAnswer(text) }).ask(request)).text;
   const discover = { bytes: '{"jsonrpc":"2.0","id":1,"method":"server/discover"}' };
   for (const text of [
     await ask(escaped),
+    await ask(disguised),
     await ask(discovered, discover),
     await ask(document, { method: "GET", headers: [] }),
     await ask(batch, { bytes: `[${listText(1)},${callText("search", 2)}]` }),
   ]) {
     assert.ok(text.includes('"search"') && !text.includes("delete"), text);
   }
+  const catalog = rig({ script: () => jsonAnswer(discovered) });
+  await catalog.ask(discover);
+  assert.equal(catalog.listed.length, 0, "a list within a list is nothing to pin");
 });
 
 test("a text is read about as often as it has parts, however many lists are in it", async (t) => {
@@ -123,6 +140,10 @@ test("a tool's own result is not a list of tools", async () => {
   const text = answered(1, { content: [], structuredContent: { tools }, tools });
   const at = rig({ script: () => jsonAnswer(text) });
   assert.equal((await at.ask({ bytes: callText("search") })).text, text);
+  const odd = '{"jsonrpc":"2.0","id":1,"result":{"content":[],"said":"\\u0061","a":1,"a":2}}';
+  const own = rig({ script: () => jsonAnswer(odd) });
+  assert.equal((await own.ask({ bytes: callText("search") })).text, odd);
+  assert.equal(own.listed.length, 0);
 });
 
 test("a list that cannot be read is not passed on", async () => {

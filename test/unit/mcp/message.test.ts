@@ -166,10 +166,42 @@ test("a key that stands twice is found at any depth, however it is written", () 
   assert.match(ambiguity("[".repeat(65)) ?? "", /too deep/);
 });
 
-test("arguments are the bytes of the body, also behind characters of several bytes", () => {
+const shape = (text: string): unknown => {
+  const reading = read(text);
+  return reading.ok && reading.messages.map(({ id, method }) => [id, method]);
+};
+
+test("requests, notifications and answers are told apart, whatever else they hold", () => {
+  const [result, error] = ['{"jsonrpc":"2.0","id":1,"result":{}}', '{"jsonrpc":"2.0","id":1,"error":{}}'];
+  const [ping, note] = ['{"jsonrpc":"2.0","id":1,"method":"ping"}', '{"jsonrpc":"2.0","method":"note"}'];
+  assert.deepEqual(shape(result), [[1, null]]);
+  assert.deepEqual(shape(error), [[1, null]]);
+  assert.deepEqual(shape(`[${result},${ping}]`), [
+    [1, null],
+    [1, "ping"],
+  ]);
+  assert.deepEqual(shape(`[${note},${note}]`), [
+    [null, "note"],
+    [null, "note"],
+  ]);
+  const more = '{"jsonrpc":"2.0","id":1,"method":"tools/call","trace":1,"params":{"name":"s","task":{}}}';
+  assert.deepEqual(shape(more), [[1, "tools/call"]]);
+  for (const text of [
+    '{"jsonrpc":"2.0","result":{}}',
+    `[${ping},${ping}]`,
+    '{"jsonrpc":"2.0","id":"\\ud800","method":"ping"}',
+    '{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":""}}',
+  ])
+    assert.equal(shape(text), false, text);
+});
+
+test("arguments are the bytes of the body, in a batch and behind characters of several bytes too", () => {
   const text =
     '{"jsonrpc":"2.0","id":"ü","method":"tools/call","params":{"_meta":{"arguments":1},"arguments" : { "q" : "ä" } ,"name":"s"}}';
   const reading = read(text);
   assert.ok(reading.ok);
   assert.equal(Buffer.from(reading.messages[0]?.call?.arguments ?? []).toString(), '{ "q" : "ä" }');
+  const batch = read(`[{"jsonrpc":"2.0","method":"note"}, ${text}]`);
+  assert.ok(batch.ok);
+  assert.equal(Buffer.from(batch.messages[1]?.call?.arguments ?? []).toString(), '{ "q" : "ä" }');
 });
