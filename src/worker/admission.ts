@@ -78,12 +78,7 @@ export class Admission {
     const entered = Promise.withResolvers<Disposable>();
     const left = Promise.withResolvers<void>();
     const task = this.#queue.add(async () => {
-      try {
-        await this.#reserve(memory, signal);
-      } catch (error) {
-        entered.reject(error);
-        return;
-      }
+      await this.#reserve(memory, signal);
       entered.resolve({ [Symbol.dispose]: () => left.resolve() });
       await left.promise;
       this.#memoryHeld -= memory;

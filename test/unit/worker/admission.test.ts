@@ -52,6 +52,32 @@ test("memory is given only when the sandbox before it is gone", async () => {
   (await second)[Symbol.dispose]();
 });
 
+test("a sandbox may have all the memory there is, and what it gives back is told", async () => {
+  const admission = new Admission({ slots: 1, memory: 100 });
+  let freed = 0;
+  admission.onFreed(() => (freed += 1));
+  const slot = await admission.admit(100).enter(never);
+  assert.deepEqual([admission.spareMemory, freed], [0, 0]);
+  slot[Symbol.dispose]();
+  (await admission.admit(100).enter(never))[Symbol.dispose]();
+  assert.equal(freed, 1);
+});
+
+test("who gives up in the very turn that a slot is given leaves none in use", async () => {
+  for (let turns = 0; turns < 20; turns += 1) {
+    const admission = new Admission({ slots: 1, memory: 100 });
+    const slot = await admission.admit(100).enter(never);
+    const controller = new AbortController();
+    const waiting = admission.admit(100).enter(controller.signal);
+    slot[Symbol.dispose]();
+    for (let turn = 0; turn < turns; turn += 1) await Promise.resolve();
+    controller.abort(new Error("enough"));
+    const given = await waiting.catch(() => null);
+    given?.[Symbol.dispose]();
+    (await admission.admit(100).enter(never))[Symbol.dispose]();
+  }
+});
+
 test("who gives up waiting leaves no slot in use", async () => {
   const admission = new Admission({ slots: 1, memory: 100 });
   const slot = await admission.admit(10).enter(never);
