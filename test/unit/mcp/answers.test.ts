@@ -65,12 +65,17 @@ test("how a call came out is told once, as the answer says", async () => {
       "failed",
     ],
     [jsonAnswer("{}", 500), "failed"],
+    [jsonAnswer("{}", 400), "failed"],
+    [{ ...jsonAnswer("no", 400), headers: [["content-type", "text/plain"]] }, "failed"],
+    [{ ...jsonAnswer("yes"), headers: [["content-type", "text/plain"]] }, "answered"],
+    [jsonAnswer({ jsonrpc: "2.0", id: 1, error: { code: 1, data: { reason: "other" } } }), "rpc_error"],
     [jsonAnswer(answered(2)), "unknown"],
     [
       jsonAnswer({ jsonrpc: "2.0", id: 1, error: { code: -32000, data: { reason: "outcome_unknown" } } }),
       "unknown",
     ],
     [{ status: 202, headers: [], body: Readable.from([]) }, "unknown"],
+    [{ status: 204, headers: [], body: Readable.from([]) }, "unknown"],
     [
       eventsAnswer([event('{"jsonrpc":"2.0","method":"notifications/progress"}'), event(answered(1))]),
       "answered",

@@ -11,6 +11,7 @@ const attempt = (attack: ToolAttack, tools: string[] | null, headers = attack.he
 
 function assertDenied(attack: ToolAttack, reply: Reply): void {
   assert.equal(reply.status, 200);
+  assert.equal(reply.text.startsWith("["), String(attack.bytes).startsWith("["));
   for (const message of reply.batch) {
     assert.equal(message.error.code, -32602);
     assert.equal(message.error.data.reason, "tool_not_allowed");
@@ -54,6 +55,8 @@ for (const attack of mismatches) {
     const reply = await done;
     assert.equal(reply.status, 400);
     assert.equal(reply.json.error.code, -32020);
+    const asked = [JSON.parse(String(attack.bytes))].flat() as { id: unknown }[];
+    assert.equal(reply.json.id, asked.length === 1 ? asked[0]?.id : null);
     assert.equal(at.sent.length, 0);
   });
 }
@@ -95,7 +98,10 @@ test("a body above the limit is refused, whatever the rule", async () => {
   const bytes = callText("search_docs", 1, { text: "x".repeat(4 * 2 ** 20) });
   for (const tools of [["search_docs"], null]) {
     const at = rig({ tools });
-    await assert.rejects(at.ask({ bytes }), { code: "body_too_large" });
+    await assert.rejects(at.ask({ bytes }), {
+      code: "body_too_large",
+      details: { layer: "policy", sent: false, limit: 4 * 2 ** 20 },
+    });
     assert.equal(at.sent.length, 0);
   }
 });

@@ -30,11 +30,18 @@ test("a list of nothing allowed is empty, and one of allowed tools passes untouc
   const all = rig({ tools: ["search", "delete", "count"], script: () => jsonAnswer(listAnswer()) });
   assert.equal((await all.ask({ bytes: listText() })).text, listAnswer());
   const spaced = '{"jsonrpc":"2.0","id":1,"result":{"tools":[ {"name":"search"} , {"name":"count"} ]}}';
-  const last = rig({ script: () => jsonAnswer(spaced) });
-  assert.equal((await last.ask({ bytes: listText() })).text, spaced);
+  const last = rig({
+    script: () => ({ ...jsonAnswer(spaced), headers: [...jsonAnswer("").headers, ["etag", "e"]] }),
+  });
+  const reply = await last.ask({ bytes: listText() });
+  assert.deepEqual([reply.text, reply.headers["etag"]], [spaced, "e"]);
+  await last.ask({ bytes: '{"jsonrpc":"2.0","id":1,"method":"tools/list","params":{"cursor":"c"}}' });
   assert.deepEqual(
     last.listed.map(({ page }) => page),
-    [{ first: true, last: true }],
+    [
+      { first: true, last: true },
+      { first: false, last: true },
+    ],
   );
 });
 
