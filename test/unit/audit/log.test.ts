@@ -52,6 +52,9 @@ test("files and folder are the owner's alone, and a key others can read is refus
   assert.equal((await stat(at.dir)).mode & 0o777, 0o700);
   await chmod(join(at.dir, "audit.key"), 0o644);
   await assert.rejects(at.open(), { code: "config_invalid" });
+  await chmod(join(at.dir, "audit.key"), 0o600);
+  await writeFile(join(at.dir, "audit.key"), "abcd");
+  await assert.rejects(at.open(), { code: "config_invalid" });
 });
 
 test("of arguments there is a digest: the same for the same bytes and log, another for other bytes or another log", async () => {
@@ -125,6 +128,8 @@ test("what was changed or cut off while nobody wrote is noted and logged, and st
     "a changed line": async (path) =>
       writeFile(path, (await readFile(path, "utf8")).replace("req-1", "req-9")),
     "lines cut off": async (path) => truncate(path, (await readFile(path, "utf8")).indexOf("\n") + 1),
+    "every line cut off": (path) => truncate(path, 0),
+    "a line of somebody else's": (path) => appendFile(path, '{"seq":4}\n'),
     "a line cut short": async (path) => truncate(path, (await stat(path)).size - 5),
     "no file": (path) => rm(path),
   };
@@ -148,22 +153,34 @@ test("what was changed or cut off while nobody wrote is noted and logged, and st
     assert.notEqual(fault, null);
     const [newest = ""] = (await at.files()).slice(-1);
     assert.deepEqual(
-      (await linesOf(at.dir, newest)).map(({ seq, kind }) => [seq, kind]),
+      (await linesOf(at.dir, newest)).map(({ seq, kind, reason }) => [seq, kind, typeof reason]),
       [
-        [4, "damaged"],
-        [5, "call"],
+        [4, "damaged", "string"],
+        [5, "call", "string"],
       ],
       name,
     );
   }
 });
 
-test("a removed head is noted, and the note stays", async () => {
+test("a head that is removed or cannot be read is noted, and the note stays", async () => {
+  for (const harmed of [(head: string) => rm(head), (head: string) => writeFile(head, "{}")]) {
+    await using at = await folder();
+    await at.fill(3);
+    await harmed(join(at.dir, "audit.head"));
+    await at.fill(1);
+    assert.equal((await verifyAudit(at.dir)).damaged, 1);
+  }
+});
+
+test("a log whose oldest files are gone goes on from where it begins now", async () => {
   await using at = await folder();
-  await at.fill(3);
-  await rm(join(at.dir, "audit.head"));
-  await at.fill(1);
-  assert.equal((await verifyAudit(at.dir)).damaged, 1);
+  await at.fill(12, { maxBytes: 700, keep: 3 });
+  const { from } = await verifyAudit(at.dir);
+  assert.ok(from > 1);
+  await at.fill(1, { maxBytes: 1e6, keep: 3 });
+  const report = await verifyAudit(at.dir);
+  assert.deepEqual([report.ok, report.from, report.to], [true, from, 13]);
 });
 
 test("a full disk stops nothing: what waits is kept, what is too much is counted where it is missing", async () => {
@@ -214,8 +231,9 @@ test("a full disk stops nothing: what waits is kept, what is too much is counted
   assert.equal(logged.filter((line) => line.includes("cannot be written")).length, 1);
 });
 
-test("a log whose disk stays full can be closed", async () => {
+test("a log whose disk stays full can be closed, and keeps the lines it had", async () => {
   await using at = await folder();
+  await at.fill(3);
   const openFile = async (path: string, flags: string, mode: number) => {
     const file = await open(path, flags, mode);
     file.datasync = () => Promise.reject(Object.assign(new Error("i/o error"), { code: "EIO" }));
@@ -226,5 +244,5 @@ test("a log whose disk stays full can be closed", async () => {
     audit.record(entry(1));
     await assert.rejects(audit.flush(), { code: "store_unavailable" });
   }
-  assert.deepEqual(await verifyAudit(at.dir).then(({ ok, lines }) => [ok, lines]), [true, 0]);
+  assert.deepEqual(await verifyAudit(at.dir).then(({ ok, lines }) => [ok, lines]), [true, 3]);
 });

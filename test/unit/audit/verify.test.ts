@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { cp, readFile, rm, writeFile } from "node:fs/promises";
+import { cp, mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { test } from "node:test";
 import * as fc from "fast-check";
@@ -19,6 +19,8 @@ test("a log that nobody touched verifies, by folder and by file", async () => {
       [true, 5, 1, 5, true],
     );
   }
+  await cp(join(at.dir, file), join(at.dir, "copy.jsonl"));
+  assert.equal((await verifyAudit(join(at.dir, "copy.jsonl"))).anchored, false, "no file of the log");
 });
 
 test("any one changed byte is found, in the line it is in", async () => {
@@ -133,6 +135,9 @@ test("a missing or unreadable head is a fault of the folder; a file alone is ver
   const alone = await verifyAudit(join(at.dir, file));
   assert.deepEqual([alone.ok, alone.anchored, alone.lines], [true, false, 3]);
   await assert.rejects(verifyAudit(join(at.dir, "nothing")), { code: "path_unknown" });
+  await using empty = await folder();
+  await mkdir(empty.dir);
+  await assert.rejects(verifyAudit(empty.dir), { code: "path_unknown" });
 });
 
 test("a log verifies while it is written", async () => {

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { chmod, mkdtemp, readFile, rm, stat, symlink, writeFile } from "node:fs/promises";
+import { chmod, chown, mkdir, mkdtemp, readFile, rm, stat, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test, type TestContext } from "node:test";
@@ -69,6 +69,30 @@ test("a folder that cannot be made is refused by name", async (t) => {
   await assert.rejects(openKeyRing({ log }, { dir }), refused(dir));
 });
 
+test("a folder in place of a file, and a link in place of the folder, are refused as what they are", async (t) => {
+  const dir = await folder(t);
+  await mkdir(join(dir, "admin.key"), { mode: 0o700 });
+  await assert.rejects(openKeyRing({ log }, { dir }), /admin\.key is not a regular file/);
+  const link = join(await folder(t), "link");
+  await symlink(dir, link);
+  await assert.rejects(openKeyRing({ log }, { dir: link }), /link is not a folder/);
+});
+
+test(
+  "a file or folder of another user is refused",
+  { skip: process.getuid?.() !== 0 && "needs root" },
+  async (t) => {
+    const dir = await folder(t);
+    await openKeyRing({ log }, { dir });
+    for (const path of [join(dir, "keys.json"), dir]) {
+      await chown(path, 12_345, 12_345);
+      await assert.rejects(openKeyRing({ log }, { dir }), /belongs to user 12345/);
+      await chown(path, 0, 0);
+    }
+    await openKeyRing({ log }, { dir });
+  },
+);
+
 test("a folder other users can write to is refused", async (t) => {
   const dir = await folder(t);
   await chmod(dir, 0o777);
@@ -119,6 +143,39 @@ test("an identity stands until its key is revoked, by whatever process, and agai
   assert.equal(await ring.stands(first), true);
   await elsewhere.revokeKey("rack-7");
   assert.equal(await ring.stands(first), false);
-  await elsewhere.addKey(key);
+  const second = await ring.identify(bearer(await elsewhere.addKey(key)));
+  assert.ok(second !== undefined);
   assert.equal(await ring.stands(first), false);
+  assert.equal(await ring.stands(second), true);
+  await elsewhere.revokeKey("rack-7");
+  assert.equal(await ring.stands(second), false);
+  await assert.rejects(elsewhere.revokeKey("rack-7"), (error) => isError(error, "config_invalid"));
+});
+
+test("a key that lost a right stands no more for who came in with it", async (t) => {
+  const dir = await folder(t);
+  const ring = await openKeyRing({ log }, { dir, recheckMs: 0 });
+  const scopes = ["worker", "connector"] as const;
+  const rack = await ring.identify(
+    bearer(await ring.addKey({ name: "rack", tenant: "t", weight: 1, scopes })),
+  );
+  assert.ok(rack !== undefined);
+  assert.equal(await ring.stands(rack), true);
+  const path = join(dir, "keys.json");
+  const { keys } = JSON.parse(await readFile(path, "utf8")) as { keys: { name: string; scopes: string[] }[] };
+  for (const key of keys) if (key.name === "rack") key.scopes = ["worker"];
+  await writeFile(path, JSON.stringify({ keys }));
+  assert.equal(await ring.stands(rack), false);
+});
+
+test("a key nobody could use is not added, and the file is looked at no oftener than was asked for", async (t) => {
+  const dir = await folder(t);
+  const ring = await openKeyRing({ log }, { dir, recheckMs: 1e9 });
+  const before = await readFile(join(dir, "keys.json"), "utf8");
+  const bad = { name: "", tenant: "t", weight: 1, scopes: ["jobs"] as const };
+  await assert.rejects(ring.addKey(bad), (error) => isError(error, "config_invalid"));
+  assert.equal(await readFile(join(dir, "keys.json"), "utf8"), before);
+  const admin = (await readFile(join(dir, "admin.key"), "utf8")).trim();
+  await writeFile(join(dir, "keys.json"), '{"keys":[]}');
+  assert.equal((await ring.identify(bearer(admin)))?.name, "admin");
 });
