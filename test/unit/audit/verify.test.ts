@@ -1,9 +1,10 @@
 import assert from "node:assert/strict";
-import { cp, mkdir, readFile, rm, writeFile } from "node:fs/promises";
+import { appendFile, cp, mkdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { test } from "node:test";
 import * as fc from "fast-check";
 import { verifyAudit } from "../../../src/audit/index.ts";
+import { writeLine } from "../../../src/audit/line.ts";
 import { entry, folder } from "./rig.ts";
 
 const lineFeed = 0x0a;
@@ -79,6 +80,29 @@ test("lines that are taken out, put in, doubled or moved are found where it happ
   );
 });
 
+test("a line that is sound in itself but not in its place is found", async () => {
+  await using at = await folder();
+  await at.fill(2);
+  const [file = ""] = await at.files();
+  const path = join(at.dir, file);
+  const sound = await readFile(path, "utf8");
+  const { hash } = JSON.parse(sound.split("\n")[1] ?? "") as { hash: string };
+  const behind = async (seq: number, link: string): Promise<string> => {
+    await writeFile(path, sound + writeLine({ seq, hash: link }, 0, entry(3)).line);
+    return (await verifyAudit(at.dir)).fault?.reason ?? "";
+  };
+  assert.equal(await behind(2, hash), "", "control");
+  for (const reason of [await behind(3, hash), await behind(2, "0".repeat(64))])
+    assert.match(reason, /does not follow line 2/);
+  await writeFile(path, sound);
+  await rename(path, join(at.dir, "audit-000000000002.jsonl"));
+  assert.match((await verifyAudit(at.dir)).fault?.reason ?? "", /named for 2/);
+  await rename(join(at.dir, "audit-000000000002.jsonl"), path);
+  await appendFile(path, "half");
+  await writeFile(join(at.dir, "audit-000000000003.jsonl"), writeLine({ seq: 2, hash }, 0, entry(3)).line);
+  assert.match((await verifyAudit(at.dir)).fault?.reason ?? "", /ends within a line/);
+});
+
 test("lines missing at the end are found, however many", async () => {
   await using at = await folder();
   await at.fill(4);
@@ -134,6 +158,8 @@ test("a missing or unreadable head is a fault of the folder; a file alone is ver
   assert.match((await verifyAudit(at.dir)).fault?.reason ?? "", /is missing/);
   const alone = await verifyAudit(join(at.dir, file));
   assert.deepEqual([alone.ok, alone.anchored, alone.lines], [true, false, 3]);
+  await appendFile(join(at.dir, file), "half");
+  assert.match((await verifyAudit(join(at.dir, file))).fault?.reason ?? "", /has no end/);
   await assert.rejects(verifyAudit(join(at.dir, "nothing")), { code: "path_unknown" });
   await using empty = await folder();
   await mkdir(empty.dir);

@@ -157,6 +157,21 @@ test("an absolute-form target shows its own host beside that of the header", asy
     host: "docs.test",
     target: "/?q",
   });
+  const path = await raw(rig.port, get("http://other.test/a?q", "Connection: close"));
+  assert.equal(JSON.parse(path.slice(path.indexOf("{"))).target, "/a?q");
+});
+
+test("a target as long as it may be is taken, a longer one and a caller's odd id are not", async () => {
+  await using rig = await faceRig(
+    { handle: async ({ id, target }) => reply(`${id} ${target.length}`) },
+    { maxTargetBytes: 100, keepRequestId: true },
+  );
+  const sent = (length: number, id: string): Promise<string> =>
+    raw(rig.port, get(`/${"x".repeat(length - 1)}`, `x-request-id: ${id}`, "Connection: close"));
+  assert.match(await sent(100, "kept-as-it-is"), /kept-as-it-is 100$/);
+  assert.match(await sent(101, "kept-as-it-is"), /^HTTP\/1\.1 400 /);
+  for (const id of ["short", "x".repeat(65), "with space"])
+    assert.match(await sent(1, id), /\n[0-9a-f]{8}-[0-9a-f-]{27} 1$/);
 });
 
 test("the body is asked for only when it is read", async () => {

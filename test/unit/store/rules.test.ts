@@ -4,6 +4,7 @@ import * as fc from "fast-check";
 import { endReasons, jobResultSchema, type EndReason } from "../../../src/protocol/index.ts";
 import {
   buildResult,
+  cancelledOutcome,
   lostOutcome,
   mayRetry,
   poolOf,
@@ -21,10 +22,11 @@ test("what a program did is never retried; anything ends within three tries more
   fc.assert(
     fc.property(
       reason,
-      fc.nat(40),
+      fc.integer({ min: -5, max: 5 }),
       fc.integer({ min: 1, max: 20 }),
       fc.boolean(),
-      (end, attempts, maxAttempts, soon) => {
+      (end, beyond, maxAttempts, soon) => {
+        const attempts = Math.max(0, maxAttempts + beyond);
         const error = { code: soon ? "engine_unavailable" : "command_not_found", message: "" };
         const retried = mayRetry({ attempts, maxAttempts }, { reason: end, error });
         if (isAboutTheProgram(end) || attempts >= maxAttempts + 3) assert.equal(retried, false);
@@ -32,7 +34,10 @@ test("what a program did is never retried; anything ends within three tries more
         else assert.equal(retried, end === "never_started" && soon);
       },
     ),
+    { numRuns: 1_000 },
   );
+  const spent = { attempts: 1, maxAttempts: 1 };
+  assert.equal(mayRetry(spent, { reason: "never_started", error: null }), false, "of unknown cause");
 });
 
 test("a result fits what clients are promised, whatever end and whatever clock it is made of", () => {
@@ -61,6 +66,18 @@ test("a result fits what clients are promised, whatever end and whatever clock i
     finishedAt: 1,
   });
   assert.deepEqual(jobResultSchema.parse(never), never);
+  assert.equal(never.startedAt, null);
+  const begun = { attempt: 1, outcome: attemptOutcome({}), queuedMs: 0, startedAt: 1_000, finishedAt: 2_000 };
+  assert.equal(buildResult(begun).startedAt, "1970-01-01T00:00:01.000Z");
+});
+
+test("a job cancelled while it waits keeps what its last attempt printed", () => {
+  const { reason: why, output, logEnd } = cancelledOutcome({ logEnd: 50, stdout: 7, stderr: 2 });
+  assert.deepEqual(
+    [why, output, logEnd],
+    ["cancelled", { stdoutBytes: 7, stderrBytes: 2, truncated: false }, 50],
+  );
+  assert.deepEqual(cancelledOutcome(undefined), unheardOutcome("cancelled"));
 });
 
 test("jobs wait together exactly when profile and labels are the same, in whatever order these are written", () => {
