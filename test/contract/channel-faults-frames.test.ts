@@ -47,6 +47,8 @@ const attacks: Record<string, { send: (string | Uint8Array)[]; code: number }> =
   "a million brackets": { send: ["[".repeat(1_000_000)], code: 4400 },
   "data for a stream nobody opened": { send: [data(1, 1)], code: 4400 },
   "data for a stream of the hub's": { send: [data(2, 1)], code: 4400 },
+  "an end for a stream of the hub's": { send: [encodeFrame({ type: "end", stream: 2 })], code: 4400 },
+  "done for its own stream": { send: [open(1), encodeFrame({ type: "done", stream: 1 })], code: 4400 },
   "data on a stream that ended": {
     send: [open(1), encodeFrame({ type: "end", stream: 1 }), data(1, 1)],
     code: 4400,
@@ -69,7 +71,8 @@ const attacks: Record<string, { send: (string | Uint8Array)[]; code: number }> =
     send: [encodeFrame({ type: "reset", stream: 7, error: new SallyportError("cancelled", "x") })],
     code: 4400,
   },
-  "a reset that is no error": { send: [open(1), Buffer.from([4, 0, 0, 0, 1, 0x7b])], code: 4400 },
+  "a reset that is no JSON": { send: [open(1), Buffer.from([4, 0, 0, 0, 1, 0x7b])], code: 4400 },
+  "a reset that is no error": { send: [open(1), Buffer.from([4, 0, 0, 0, 1, 0x7b, 0x7d])], code: 4400 },
   "too many streams": {
     send: Array.from({ length: limits.streams + 1 }, (_, n) => open(2 * n + 1)),
     code: 4400,

@@ -86,6 +86,7 @@ test("stream 0, empty data, empty credit and stray payloads are refused", () => 
     [3, 0, 0, 0, 1, 0, 0, 1],
     [4, 0, 0, 0, 1],
     [4, 0, 0, 0, 1, 0xff, 0xfe],
+    [4, 0, 0, 0, 1, ...Buffer.from('{"code":1}')],
     [5, 0, 0, 0, 1, 65],
     [0, 0, 0, 0, 1],
     [],

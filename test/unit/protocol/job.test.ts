@@ -8,6 +8,7 @@ import {
   jobRequestSchema,
   jobSpecSchema,
   leasesHash,
+  limits,
   resolveJob,
   terminalState,
   type JobRequest,
@@ -142,6 +143,26 @@ test("what is wrong with a name, or with the whole, is told in one go", () => {
   const whole = jobRequestSchema.safeParse(null);
   assert.ok(!whole.success);
   assert.match(issuesToError(whole.error, "request_invalid", "body").message, /^body: Invalid input: /);
+});
+
+test("inputs and time are taken up to their limit and refused above it", () => {
+  const half = limits.inputBytes / 2;
+  const files = [{ path: "a", text: "x".repeat(half) }];
+  const job = { profile: "python", code: "x", files };
+  assert.equal(resolve({ ...job, stdin: "y".repeat(half) }).inputs?.length, limits.inputBytes);
+  assert.throws(
+    () => resolve({ ...job, stdin: "y".repeat(half + 1) }),
+    (error) => isError(error, "body_too_large") && error.details["field"] === "files",
+  );
+  const { wallClock } = profile.limits;
+  assert.equal(
+    resolve({ profile: "python", code: "x", timeout: `${wallClock}ms` }).spec.timeoutMs,
+    wallClock,
+  );
+  assert.throws(
+    () => resolve({ profile: "python", code: "x", timeout: `${wallClock + 1}ms` }),
+    (error) => isError(error, "limit_exceeds_profile"),
+  );
 });
 
 test("any JSON is a job or one coded error", () => {
