@@ -81,6 +81,28 @@ test("callers waiting to be let in are counted and timed", async () => {
   await Promise.all(waiting);
 });
 
+test("who still waits when the hub stops is cut, and comes in no more once it is known who it was", async () => {
+  const known = Promise.withResolvers<string>();
+  const asked = Promise.withResolvers<void>();
+  let opened = 0;
+  const hub = await startHub({
+    authorize: () => {
+      asked.resolve();
+      return known.promise;
+    },
+    onChannel: () => (opened += 1),
+  });
+  const dialled = dial(hub.url);
+  const refused = assert.rejects(dialled, coded("hub_unreachable"));
+  await asked.promise;
+  await hub.acceptor[Symbol.asyncDispose]();
+  await soon(refused, "the waiting caller");
+  known.resolve("worker");
+  await new Promise(setImmediate);
+  assert.deepEqual([opened, hub.acceptor.size], [0, 0]);
+  await hub[Symbol.asyncDispose]();
+});
+
 test("an error of authorize that is not ours is an internal one, without its text", async () => {
   await using hub = await startHub({
     authorize: () => Promise.reject(new TypeError("select secret from keys")),

@@ -102,3 +102,24 @@ test("a header's value is looked through too", () => {
   assert.ok(!said.includes(secret) && !said.includes(coded.slice(8, -4)));
   assert.match(said, /^Basic .{1,8}\*+.{0,4}; \*{19}$/);
 });
+
+test("only what may be the beginning of a secret is kept back, and what came in stays as it was", () => {
+  const blotter = new Blotter(["secret"]);
+  const settled = (text: string): number => blotter.blot(Buffer.from(text), false).settled;
+  assert.deepEqual(
+    ["a sad end", "a sec", "a s%6", "a s%65c", "a s%9", "a s%qq", "a s\\", "a s\\u00", "a s\\u1"].map(
+      settled,
+    ),
+    [9, 2, 2, 2, 5, 6, 2, 2, 6],
+  );
+  const bytes = Buffer.from("a secret");
+  assert.equal(blotter.blot(bytes, false).clean.toString(), "a ******");
+  assert.equal(bytes.toString(), "a secret");
+});
+
+test("a whole secret is blotted out though a longer one begins with it, and what is none is left", () => {
+  assert.equal(new Blotter(["secret", "secret-and-more"]).text("secret-and"), "******-and");
+  assert.equal(new Blotter(["ab"]).text("YWI="), "YWI=", "too short to be told in base64");
+  assert.equal(new Blotter(["abcdef"]).text("a\\bcdef"), "a\\bcdef", "no escape of b");
+  assert.equal(new Blotter(["a/cdef"]).text("a\\xcdef"), "a\\xcdef", "no escape of /");
+});
