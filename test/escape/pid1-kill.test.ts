@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import type { Sandbox } from "../../src/sandbox/index.ts";
 import { requireEngine } from "../helpers/docker.ts";
-import { attack, attempt, EscapeRoom, run } from "../helpers/escape.ts";
+import { attack, attempt, EscapeRoom, isSettled, run } from "../helpers/escape.ts";
 
 const skip = await requireEngine();
 
@@ -13,8 +13,7 @@ describe("PID 1", { skip }, () => {
   const serves = async (): Promise<void> => {
     const ran = await run(sandbox, ["sh", "-c", "echo alive; exit 3"]);
     assert.deepEqual([ran.stdout, ran.exitCode], ["alive\n", 3]);
-    const closed = await Promise.race([sandbox.guest.closed.then(() => "closed"), Promise.resolve("open")]);
-    assert.equal(closed, "open");
+    assert.equal(await isSettled(sandbox.guest.closed), false, "the conversation is open");
   };
   before(async () => {
     room = await EscapeRoom.open("pid1-kill");
@@ -49,6 +48,7 @@ describe("PID 1", { skip }, () => {
 
   test("the guest's limits cannot be lowered to starve or end it", async () => {
     const told = await attempt<Record<string, string>>(sandbox, attack("pid1", "limits"));
+    assert.ok(Object.keys(told).length > 0);
     for (const [name, answer] of Object.entries(told)) assert.equal(answer, "EPERM", name);
     // work enough to cross a processor limit of one second, had it been set
     await run(sandbox, ["sh", "-c", "head -c 400000000 /dev/zero"]);

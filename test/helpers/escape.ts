@@ -170,6 +170,15 @@ export async function run(sandbox: Sandbox, argv: string[], options: RunOptions 
   }
 }
 
+/** Whether `promise` has settled, looked at behind all that is here already. */
+export async function isSettled(promise: Promise<unknown>): Promise<boolean> {
+  let settled = false;
+  const note = (): void => void (settled = true);
+  promise.then(note, note);
+  await new Promise(setImmediate);
+  return settled;
+}
+
 /** The command that runs `test/escape/inside/NAME.py`. */
 export function attack(name: string, ...args: string[]): string[] {
   const code = readFileSync(`${repo}test/escape/inside/${name}.py`, "utf8");
