@@ -129,6 +129,34 @@ test("an upstream that fails, resets or answers garbage is a reply with the laye
   await eventually(async () => rig.audit.some(({ outcome }) => outcome === "broken_off"));
 });
 
+test("a sandbox is gone once what was cut is told, and nothing of it is told later", async () => {
+  for (const answers of [true, false]) {
+    await using rig = startGateway();
+    const sandbox = await rig.attach([{ host: "docs" }]);
+    const reached = Promise.withResolvers<void>();
+    const late = Promise.withResolvers<void>();
+    rig.local.answer = async (_request, signal) => {
+      reached.resolve();
+      await new Promise((resolve) => signal.addEventListener("abort", resolve));
+      if (answers) await new Promise(setImmediate);
+      else await late.promise;
+      throw signal.reason;
+    };
+    const body = JSON.stringify({ jsonrpc: "2.0", id: 1, method: "tools/call", params: { name: "any" } });
+    const headers = { "content-type": "application/json" };
+    const asked = assert.rejects(sandbox.ask(`http://${docs}/mcp`, { method: "POST", headers, body }));
+    await reached.promise;
+    await sandbox.attachment[Symbol.asyncDispose]();
+    await asked;
+    const told = (): unknown[] => sandbox.told.map(({ outcome }) => outcome);
+    assert.deepEqual(told(), answers ? ["unknown"] : []);
+    assert.equal(rig.audit.filter(({ kind }) => kind === "decision").length, answers ? 1 : 0);
+    late.resolve();
+    await new Promise(setImmediate);
+    assert.deepEqual(told(), answers ? ["unknown"] : []);
+  }
+});
+
 test("programs that half-close, reset and leave in mid-stream, many times over, leave nothing behind", async () => {
   await using rig = startGateway({ connectionsPerSecond: 1e6 });
   const sandbox = await rig.attach([{ host: "docs" }]);

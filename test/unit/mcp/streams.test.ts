@@ -114,3 +114,17 @@ test("a long answer of a call streams on, and a caller sees all of it", async ()
   assert.equal((await strict.ask({ bytes: callText("search") })).json.error.data.reason, "outcome_unknown");
   assert.ok(body.destroyed, "what is not passed on is cut");
 });
+
+test("an event without end is passed on unread where all tools may be called, and ends the stream elsewhere", async () => {
+  const chunks = [Buffer.from("data: "), ...Array.from({ length: 20 }, () => Buffer.alloc(2 ** 20, "x"))];
+  const source = (): Readable => Readable.from(chunks, { objectMode: false });
+  const free = rig({ tools: null, script: () => ({ ...eventsAnswer([]), body: source() }) });
+  const { bytes } = await free.ask({ bytes: callText("search") });
+  assert.ok(bytes.equals(Buffer.concat(chunks)));
+  assert.equal(free.ended[0]?.outcome, "answered");
+  const body = source();
+  const strict = rig({ script: () => ({ ...eventsAnswer([]), body }) });
+  const { text } = await strict.ask({ bytes: callText("search") });
+  assert.ok(text.length < 1_000 && text.includes("outcome_unknown"), text.slice(0, 1_000));
+  assert.ok(body.destroyed);
+});

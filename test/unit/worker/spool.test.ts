@@ -97,6 +97,18 @@ test("read by somebody, a full memory waits; left alone, it goes to disk; full a
   assert.deepEqual(await readdir(made.directory), []);
 });
 
+test("what is confirmed on disk makes room there, again and again", async () => {
+  await using made = await makeSpool(1_000, 3_000);
+  const { spool } = made;
+  await spool.append(block(1_000, 0));
+  for (let turn = 1; turn <= 10; turn += 1) {
+    await spool.append(block(1_000, turn));
+    assert.deepEqual([spool.full, spool.to - spool.from <= 3_000], [false, true]);
+    if (turn > 1) spool.confirm(spool.from + 1_000);
+  }
+  assert.ok((await readAll(spool, spool.from)).subarray(-1_000).equals(Buffer.alloc(1_000, 10)));
+});
+
 test("one append larger than the whole spool passes once it is empty", async () => {
   await using made = await makeSpool(100, 200);
   await made.spool.append(block(50, 1));
