@@ -173,8 +173,8 @@ export type Fenced = "recorded" | "superseded";
 export interface LeaseStore {
   pools(): Promise<PoolDepth[]>;
   /**
-   * Takes up to `limit` queued jobs of `pool` for a worker session, in fair order: priority first, then each tenant by its weight
-   * (start-time fair queueing), then age. State `offered`. With `along` the id of a job that was submitted in the same turn: that
+   * Takes up to `limit` queued jobs of `pool` for a worker session, in fair order: each tenant has turns by its weight (start-time
+   * fair queueing), and takes one with its job of the highest priority, the oldest of those. State `offered`. With `along` the id of a job that was submitted in the same turn: that
    * one is claimed in epoch 1, which no other claim of it has.
    */
   claim(request: ClaimRequest): Promise<Claim[]>;

@@ -79,22 +79,22 @@ export class Model {
   waiting(pool: string): ModelJob[] {
     return [...this.jobs.values()]
       .filter((job) => job.pool === pool && job.state === "queued")
-      .sort((a, b) => b.priority - a.priority || a.vft - b.vft || a.order - b.order);
+      .sort((a, b) => a.vft - b.vft || a.order - b.order);
   }
 
   claim(pool: string, session: string, limit: number): LeaseRef[] {
-    if (!this.sessions.has(session)) return [];
-    return this.waiting(pool)
-      .slice(0, limit)
-      .map((job) => {
-        job.state = "offered";
-        job.epoch = job.epoch === 0 ? 2 : job.epoch + 1;
-        job.session = session;
-        this.#vtime.set(pool, Math.max(this.#vtime.get(pool) ?? 0, job.vft));
-        const ref = this.ref(job);
-        this.leases.push(ref);
-        return ref;
-      });
+    const refs: LeaseRef[] = [];
+    while (this.sessions.has(session) && refs.length < limit) {
+      const job = this.#next(pool);
+      if (job === undefined) break;
+      job.state = "offered";
+      job.epoch = job.epoch === 0 ? 2 : job.epoch + 1;
+      job.session = session;
+      this.#vtime.set(pool, Math.max(this.#vtime.get(pool) ?? 0, job.vft));
+      refs.push(this.ref(job));
+    }
+    this.leases.push(...refs);
+    return refs;
   }
 
   release(lease: LeaseRef): string {
@@ -268,6 +268,17 @@ export class Model {
     if (job.state !== "offered")
       return this.#end(job, { reason: "worker_lost", exitCode: null, error: null }, false);
     return this.#return(job);
+  }
+
+  /** The first turn goes to its tenant's most urgent job, whose own turn the job gets that had it. */
+  #next(pool: string): ModelJob | undefined {
+    const waiting = this.waiting(pool);
+    const [turn] = waiting;
+    const [urgent] = waiting
+      .filter(({ tenant }) => tenant === turn?.tenant)
+      .sort((a, b) => b.priority - a.priority || a.order - b.order);
+    if (turn !== undefined && urgent !== undefined) [turn.vft, urgent.vft] = [urgent.vft, turn.vft];
+    return urgent;
   }
 
   #return(job: ModelJob): boolean {

@@ -110,11 +110,11 @@ const writeShare = statement(
 const insertOpenJobs = statement(
   "insert_open_jobs",
   `INSERT INTO open_jobs (seq, id, pool, state, priority, vft, epoch, attempts, max_attempts, session, worker_id,
-                          cancel_requested, created_at, queued_at, queued_ms, offered_at)
+                          cancel_requested, created_at, queued_at, queued_ms, tenant, offered_at)
    SELECT n.*, clock_timestamp()
      FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::integer[], $6::float8[], $7::bigint[],
                  $8::integer[], $9::integer[], $10::text[], $11::text[], $12::boolean[], $13::bigint[], $14::bigint[],
-                 $15::bigint[]) AS n`,
+                 $15::bigint[], $16::text[]) AS n`,
 );
 
 const insertInput = statement(
@@ -150,26 +150,27 @@ function writeNewJobs({ newJobs, newOpenJobs, changedShares }: Rows): Planned[] 
 
 function openRow(job: OpenJob): Value[] {
   const { seq, id, pool, state, priority, vft, epoch, attempts, maxAttempts, session, workerId } = job;
-  const { cancelRequested, createdAt, queuedAt, queuedMs } = job;
+  const { cancelRequested, createdAt, queuedAt, queuedMs, tenant } = job;
   const first = [seq, id, pool, state, priority, vft, epoch, attempts, maxAttempts, session, workerId];
-  return [...first, cancelRequested, createdAt, queuedAt, queuedMs];
+  return [...first, cancelRequested, createdAt, queuedAt, queuedMs, tenant];
 }
 
 const updateJobs = statement(
   "update_jobs",
   `UPDATE open_jobs AS o SET state = n.state, epoch = n.epoch, attempts = n.attempts, session = n.session,
           worker_id = n.worker_id, cancel_requested = n.cancel_requested, queued_at = n.queued_at, queued_ms = n.queued_ms,
+          vft = n.vft,
           offered_at = CASE WHEN n.epoch > o.epoch THEN clock_timestamp() ELSE o.offered_at END
      FROM unnest($1::bigint[], $2::text[], $3::bigint[], $4::integer[], $5::text[], $6::text[], $7::boolean[], $8::bigint[],
-                 $9::bigint[])
-          AS n (seq, state, epoch, attempts, session, worker_id, cancel_requested, queued_at, queued_ms)
+                 $9::bigint[], $10::float8[])
+          AS n (seq, state, epoch, attempts, session, worker_id, cancel_requested, queued_at, queued_ms, vft)
     WHERE o.seq = n.seq`,
 );
 
 function writeJobs({ changedJobs }: Rows): Planned[] {
   const changed = [...changedJobs].map((job) => {
-    const { seq, state, epoch, attempts, session, workerId, cancelRequested, queuedAt, queuedMs } = job;
-    return [seq, state, epoch, attempts, session, workerId, cancelRequested, queuedAt, queuedMs];
+    const { seq, state, epoch, attempts, session, workerId, cancelRequested, queuedAt, queuedMs, vft } = job;
+    return [seq, state, epoch, attempts, session, workerId, cancelRequested, queuedAt, queuedMs, vft];
   });
   return plan(updateJobs, changed);
 }

@@ -28,7 +28,7 @@ const lockExpired = statement(
 
 const jobColumns = `seq, id, pool, state, priority, vft, epoch, attempts, max_attempts AS "maxAttempts", session,
   worker_id AS "workerId", cancel_requested AS "cancelRequested", created_at AS "createdAt", queued_at AS "queuedAt",
-  queued_ms AS "queuedMs"`;
+  queued_ms AS "queuedMs", tenant`;
 
 const lockJobs = statement(
   "lock_jobs",
@@ -42,15 +42,24 @@ const lockJobsOfSessions = statement(
       UNION SELECT seq FROM open_jobs WHERE session = ANY ($2::text[])) ORDER BY seq FOR UPDATE`,
 );
 
-/** Hubs that claim from one pool pass over what another is taking. `EXISTS` could hash all inputs there are; a row of one job's cannot. */
+/**
+ * As many turns as are wanted, and of each tenant that has some as many of its most urgent jobs. Hubs that claim from one pool pass over
+ * what another is taking. `EXISTS` could hash all inputs there are; a row of one job's cannot.
+ */
 const lockWaiting = statement(
   "lock_waiting",
-  `SELECT w.*, j.tenant, j.spec, (SELECT part FROM inputs WHERE inputs.job = w.seq LIMIT 1) IS NOT NULL AS "hasInputs"
-     FROM unnest($1::text[], $2::bigint[]) AS wanted (pool, count)
-    CROSS JOIN LATERAL (
-      SELECT ${jobColumns} FROM open_jobs AS o WHERE o.pool = wanted.pool AND o.state = 'queued'
-       ORDER BY o.priority DESC, o.vft, o.seq LIMIT wanted.count FOR UPDATE SKIP LOCKED) AS w
-     JOIN jobs AS j ON j.seq = w.seq`,
+  `WITH turns AS MATERIALIZED (
+     SELECT w.* FROM unnest($1::text[], $2::bigint[]) AS wanted (pool, count)
+      CROSS JOIN LATERAL (
+        SELECT ${jobColumns} FROM open_jobs AS o WHERE o.pool = wanted.pool AND o.state = 'queued'
+         ORDER BY o.vft, o.seq LIMIT wanted.count FOR UPDATE SKIP LOCKED) AS w),
+   urgent AS MATERIALIZED (
+     SELECT w.* FROM (SELECT pool, tenant, count(*) AS count FROM turns GROUP BY pool, tenant) AS t
+      CROSS JOIN LATERAL (
+        SELECT ${jobColumns} FROM open_jobs AS o WHERE o.pool = t.pool AND o.tenant = t.tenant AND o.state = 'queued'
+         ORDER BY o.priority DESC, o.seq LIMIT t.count FOR UPDATE SKIP LOCKED) AS w)
+   SELECT w.*, j.tenant AS "of", j.spec, (SELECT part FROM inputs WHERE inputs.job = w.seq LIMIT 1) IS NOT NULL AS "hasInputs"
+     FROM (SELECT * FROM turns UNION SELECT * FROM urgent) AS w JOIN jobs AS j ON j.seq = w.seq`,
 );
 
 const lockShares = statement(
@@ -199,13 +208,16 @@ async function loadLines(
   const pools = [...new Set([...counts.keys(), ...newJobs.map(({ pool }) => pool)])];
   const [waiting, shares, vtimes] = await Promise.all([
     ifAny(claims, () =>
-      connection.run<OpenJob & Omit<Waiting, "job">>(lockWaiting, [[...counts.keys()], [...counts.values()]]),
+      connection.run<OpenJob & { of: string } & Omit<Waiting, "job" | "tenant">>(lockWaiting, [
+        [...counts.keys()],
+        [...counts.values()],
+      ]),
     ),
     loadShares(connection, newJobs),
     ifAny(pools, () => connection.run<{ pool: string; vtime: number }>(readVtimes, [pools])),
   ]);
   return {
-    waiting: waiting.map(({ tenant, spec, hasInputs, ...job }) => ({ job, tenant, spec, hasInputs })),
+    waiting: waiting.map(({ of: tenant, spec, hasInputs, ...job }) => ({ job, tenant, spec, hasInputs })),
     shares,
     pools: vtimes,
   };

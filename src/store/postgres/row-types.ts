@@ -7,7 +7,7 @@ export interface OpenJob {
   pool: string;
   state: "queued" | "offered" | "leased" | "running";
   priority: number;
-  /** virtual finish: who comes first among equal priorities */
+  /** virtual finish: its tenant's turn, until a more urgent job of the tenant takes it */
   vft: number;
   epoch: number;
   attempts: number;
@@ -18,6 +18,8 @@ export interface OpenJob {
   createdAt: number;
   queuedAt: number;
   queuedMs: number;
+  /** null where a hub of an earlier schema put it in */
+  tenant: string | null;
 }
 
 /** A job that waits, with what a worker is sent of it. */
@@ -114,7 +116,7 @@ export interface Loaded {
   orphans: readonly string[];
   /** jobs that wait, of all pools */
   queued: number;
-  /** the first of each pool that is claimed from, as many as are wanted */
+  /** of each pool that is claimed from those with the first turns, as many as are wanted, and the jobs that may take them */
   waiting: readonly Waiting[];
   shares: readonly Share[];
   pools: readonly { pool: string; vtime: number }[];

@@ -158,6 +158,7 @@ export class Rows {
       createdAt,
       queuedAt: createdAt,
       queuedMs: 0,
+      tenant,
     };
     this.newOpenJobs.add(open);
     this.#keepWaiting({ job: open, tenant, spec, hasInputs: inputs.length > 0 });
@@ -165,11 +166,22 @@ export class Rows {
     this.news.jobs.add(id);
   }
 
-  /** Who waits in a pool, of those looked at, in the order of their turns. */
-  waiting(pool: string): Waiting[] {
-    return [...this.#waiting.values()]
-      .filter(({ job }) => job.pool === pool && job.state === "queued" && this.#jobs.get(job.id) === job)
-      .sort(({ job: a }, { job: b }) => b.priority - a.priority || a.vft - b.vft || a.seq - b.seq);
+  /**
+   * Who is next in a pool, of those looked at: the tenant whose turn comes first takes it with its most urgent job, and the job that had
+   * the turn gets that one's.
+   */
+  next(pool: string): Waiting | undefined {
+    const waiting = [...this.#waiting.values()].filter(
+      ({ job }) => job.pool === pool && job.state === "queued" && this.#jobs.get(job.id) === job,
+    );
+    const turn = firstOf(waiting, (a, b) => a.vft - b.vft || a.seq - b.seq);
+    const ofTenant = waiting.filter(({ tenant }) => tenant === turn?.tenant);
+    const urgent = firstOf(ofTenant, (a, b) => b.priority - a.priority || a.seq - b.seq);
+    if (turn === undefined || urgent === undefined || turn === urgent) return urgent;
+    const { vft } = turn.job;
+    this.update(turn.job, { vft: urgent.job.vft });
+    this.update(urgent.job, { vft });
+    return urgent;
   }
 
   /** The pool's present moves on to the virtual finish of a job that was claimed. */
@@ -260,6 +272,16 @@ export class Rows {
     this.queuedBy.set(pool, (this.queuedBy.get(pool) ?? 0) + change);
     if (change > 0) this.news.queued = true;
   }
+}
+
+function firstOf(
+  waiting: readonly Waiting[],
+  compare: (a: OpenJob, b: OpenJob) => number,
+): Waiting | undefined {
+  return waiting.reduce<Waiting | undefined>(
+    (first, next) => (first === undefined || compare(next.job, first.job) < 0 ? next : first),
+    undefined,
+  );
 }
 
 function keyOf(tenant: string, key: string): string {

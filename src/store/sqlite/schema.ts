@@ -146,5 +146,11 @@ CREATE TABLE probe (id INTEGER PRIMARY KEY, bytes BLOB NOT NULL) STRICT;
 /** of the boot's last hello */
 export const schemaV2 = "ALTER TABLE workers ADD COLUMN turn INTEGER NOT NULL DEFAULT 0";
 
-/** a tenant's few of one kind among everybody's many; those that are open are few anyway, and change their state too often */
-export const schemaV3 = "CREATE INDEX jobs_ended ON jobs (tenant, state) WHERE finished_at IS NOT NULL";
+export const schemaV3 = `
+-- a tenant's few of one kind among everybody's many; those that are open are few anyway, and change their state too often
+CREATE INDEX jobs_ended ON jobs (tenant, state) WHERE finished_at IS NOT NULL;
+-- whose turn it is, and which job of his takes it
+DROP INDEX jobs_waiting;
+CREATE INDEX jobs_turns ON jobs (pool, vft) WHERE state = 'queued';
+CREATE INDEX jobs_urgent ON jobs (pool, tenant, priority DESC) WHERE state = 'queued';
+`;

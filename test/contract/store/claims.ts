@@ -84,7 +84,7 @@ export function claimsLaws({ engine, promise }: Laws): void {
       assert.deepEqual(await store.leases.claim({ ...request, sessionId: "nobody" }), []);
     });
 
-    promise("priority goes first, then age", async (store) => {
+    promise("among the jobs of one tenant priority goes first, then age", async (store) => {
       const session = await openSession(store);
       for (const [id, priority] of [
         ["j1", 0],
@@ -98,6 +98,38 @@ export function claimsLaws({ engine, promise }: Laws): void {
       assert.deepEqual(
         claims.map(({ jobId }) => jobId),
         ["j2", "j4", "j1", "j3"],
+      );
+    });
+
+    promise("priority counts among the jobs of one tenant, and takes no turn of another's", async (store) => {
+      const session = await openSession(store);
+      const submit = async (tenant: string, count: number, priority: number): Promise<void> => {
+        for (let i = 0; i < count; i++)
+          await store.jobs.submit(newJob(`${tenant}${priority}-${i}`, { tenant, spec: { priority } }));
+      };
+      const claim = async (limit: number): Promise<string[]> =>
+        (await store.leases.claim({ pool: "python", sessionId: session.id, limit, now: 1 })).map(
+          ({ jobId }) => jobId,
+        );
+      await submit("a", 2, 0);
+      await submit("b", 4, 0);
+      await submit("a", 2, 9);
+      assert.deepEqual(await claim(3), ["a9-0", "b0-0", "a9-1"]);
+      await submit("c", 2, 0);
+      assert.deepEqual(await claim(9), ["b0-1", "a0-0", "b0-2", "c0-0", "a0-1", "b0-3", "c0-1"]);
+    });
+
+    promise("an urgent job whose offer comes back is its tenant's next again", async (store) => {
+      const session = await openSession(store);
+      await store.jobs.submit(newJob("a0", { tenant: "a" }));
+      await store.jobs.submit(newJob("b0", { tenant: "b" }));
+      await store.jobs.submit(newJob("a9", { tenant: "a", spec: { priority: 9 } }));
+      const urgent = await claimOne(store, session.id);
+      await store.leases.release(urgent.lease, 2_000);
+      const claims = await store.leases.claim({ pool: "python", sessionId: session.id, limit: 3, now: 1 });
+      assert.deepEqual(
+        claims.map(({ jobId }) => jobId),
+        ["b0", "a9", "a0"],
       );
     });
 

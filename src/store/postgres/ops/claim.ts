@@ -15,10 +15,13 @@ export function claim(request: Omit<ClaimRequest, "now">): RowCall<Claim[]> {
     decide: (rows) => {
       const worker = rows.workerOf(sessionId);
       if (worker === undefined) return [];
-      return rows
-        .waiting(pool)
-        .slice(0, limit)
-        .map((waiting) => take(rows, waiting, { worker, isAlong: waiting.job.id === along }));
+      const claims: Claim[] = [];
+      while (claims.length < limit) {
+        const waiting = rows.next(pool);
+        if (waiting === undefined) break;
+        claims.push(take(rows, waiting, { worker, isAlong: waiting.job.id === along }));
+      }
+      return claims;
     },
   };
 }

@@ -24,32 +24,50 @@ interface Candidate {
 /** Nothing for a session that is over. */
 export function claim(db: Db, args: ClaimRequest): RawClaim[] {
   if (db.get("SELECT 1 FROM workers WHERE session = ?", args.sessionId) === undefined) return [];
-  const candidates = db.all<Candidate>(
+  const claims: RawClaim[] = [];
+  while (claims.length < args.limit) {
+    const next = takeTurn(db, args.pool);
+    if (next === undefined) break;
+    claims.push(offer(db, next, args));
+  }
+  return claims;
+}
+
+/** Who is next: the tenant whose turn comes first takes it with its most urgent job, and the job that had the turn gets that one's. */
+function takeTurn(db: Db, pool: string): Candidate | undefined {
+  const turn = db.get<Pick<Candidate, "seq" | "tenant" | "vft">>(
+    "SELECT seq, tenant, vft FROM jobs WHERE pool = ? AND state = 'queued' ORDER BY vft, seq LIMIT 1",
+    pool,
+  );
+  if (turn === undefined) return undefined;
+  const urgent = db.get<Candidate>(
     `SELECT seq, id, tenant, epoch, attempts, vft, spec,
             EXISTS (SELECT 1 FROM inputs WHERE inputs.job = jobs.seq) AS hasInputs
        FROM jobs JOIN specs ON specs.job = jobs.seq
-      WHERE pool = ? AND state = 'queued'
-      ORDER BY priority DESC, vft, seq LIMIT ?`,
-    args.pool,
-    Math.max(0, args.limit),
+      WHERE pool = ? AND tenant = ? AND state = 'queued'
+      ORDER BY priority DESC, seq LIMIT 1`,
+    pool,
+    turn.tenant,
   );
-  const claimed = candidates.map((job) => ({ ...job, epoch: nextEpoch(job.epoch, job.id === args.along) }));
-  for (const { seq, epoch } of claimed) {
-    db.run(
-      "UPDATE jobs SET state = 'offered', epoch = ?, session = ? WHERE seq = ?",
-      epoch,
-      args.sessionId,
-      seq,
-    );
-  }
-  const vtime = candidates.reduce((latest, job) => Math.max(latest, job.vft), 0);
-  if (candidates.length > 0) {
-    db.run("UPDATE pools SET vtime = max(vtime, ?) WHERE pool = ?", vtime, args.pool);
-  }
-  return claimed.map((job) => ({
-    lease: { lease: job.id, attempt: job.attempts + 1, epoch: job.epoch },
+  if (urgent === undefined || urgent.seq === turn.seq) return urgent;
+  db.run("UPDATE jobs SET vft = ? WHERE seq = ?", urgent.vft, turn.seq);
+  return { ...urgent, vft: turn.vft };
+}
+
+function offer(db: Db, job: Candidate, { pool, sessionId, along }: ClaimRequest): RawClaim {
+  const epoch = nextEpoch(job.epoch, job.id === along);
+  db.run(
+    "UPDATE jobs SET state = 'offered', epoch = ?, session = ?, vft = ? WHERE seq = ?",
+    epoch,
+    sessionId,
+    job.vft,
+    job.seq,
+  );
+  db.run("UPDATE pools SET vtime = max(vtime, ?) WHERE pool = ?", job.vft, pool);
+  return {
+    lease: { lease: job.id, attempt: job.attempts + 1, epoch },
     tenant: job.tenant,
     spec: job.spec,
     hasInputs: job.hasInputs !== 0,
-  }));
+  };
 }
