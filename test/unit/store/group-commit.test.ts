@@ -119,12 +119,17 @@ test("the queries of the hot path go through their indexes", () => {
       .all<{ detail: string }>(`EXPLAIN QUERY PLAN ${sql}`)
       .map(({ detail }) => detail)
       .join("\n");
-  const claim = plan(
-    `SELECT seq, spec FROM jobs JOIN specs ON specs.job = jobs.seq
-      WHERE pool = 'p' AND state = 'queued' ORDER BY priority DESC, vft, seq LIMIT 5`,
+  const turn = plan(
+    "SELECT seq, tenant, vft FROM jobs WHERE pool = 'p' AND state = 'queued' ORDER BY vft, seq LIMIT 1",
   );
-  assert.match(claim, /jobs_waiting/);
-  assert.doesNotMatch(claim, /TEMP B-TREE|SCAN/);
+  assert.match(turn, /jobs_turns/);
+  assert.doesNotMatch(turn, /TEMP B-TREE|SCAN/);
+  const urgent = plan(
+    `SELECT seq, spec FROM jobs JOIN specs ON specs.job = jobs.seq
+      WHERE pool = 'p' AND tenant = 't' AND state = 'queued' ORDER BY priority DESC, seq LIMIT 1`,
+  );
+  assert.match(urgent, /jobs_urgent/);
+  assert.doesNotMatch(urgent, /TEMP B-TREE|SCAN/);
   const locate = plan(
     `SELECT bytes FROM log WHERE job = (SELECT seq FROM jobs WHERE id = 'x') AND attempt = 1 AND stdout > 0
         AND stdout_before <= 5 ORDER BY stdout_before DESC LIMIT 1`,
