@@ -216,7 +216,7 @@ async function survivesFullDisk(store: Store, makeRoom: (store: Store) => Promis
   await assertOnlyTheLargeFail(store, { lease, from: end, part });
   const notWell = await untilRefused(async (turn) => {
     await store.check();
-    await store.jobs.submit(newJob(`filler${turn}`, { inputs: new Uint8Array(20_000) })).catch(ignoreFull);
+    await store.jobs.submit(newJob(`filler${turn}`, { inputs: new Uint8Array(2_000) })).catch(ignoreFull);
   });
   assert.ok(isError(notWell, "store_full"), String(notWell));
   await makeRoom(store);
