@@ -8,7 +8,7 @@ import { SallyportError } from "../errors.ts";
 import { ClientExchange, type ClientLimits } from "./client-exchange.ts";
 import { Connections } from "./connections.ts";
 import { layers, type Forward, type HttpRequest, type HttpResponse, type Layer } from "./contract.ts";
-import { headerOf, withHeader } from "./headers.ts";
+import { withHeader } from "./headers.ts";
 
 /** Limits that are left out are 60 s, 64 KiB and `upstream`. */
 export interface HttpClientOptions extends Partial<ClientLimits> {
@@ -99,12 +99,13 @@ class Client implements HttpClient {
   }
 }
 
-const traceparent = /^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$/;
+const traceparent = /^(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}$/;
 
-/** `x-request-id` is the request's own; a well-formed `traceparent` (W3C Trace Context §3.2) is kept, else one begins here. */
+/** `x-request-id` is the request's own; one valid `traceparent` (W3C Trace Context §3.2) is kept, else one begins here. */
 function tracedHeaders({ id, headers }: HttpRequest): HttpRequest["headers"] {
   const named = withHeader(headers, "x-request-id", id);
-  if (traceparent.test(headerOf(headers, "traceparent") ?? "")) return named;
+  const given = named.filter(([name]) => name === "traceparent").map(([, value]) => value);
+  if (given.length === 1 && traceparent.test(given.join())) return named;
   const [trace, span] = [randomHex(), randomHex().slice(0, 16)];
   return withHeader(named, "traceparent", `00-${trace}-${span}-01`);
 }

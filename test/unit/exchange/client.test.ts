@@ -51,12 +51,31 @@ test("a request goes out with its host, its id and a trace, and connections are 
   assert.equal(client.active, 0);
 });
 
-test("a well-formed traceparent is kept", async () => {
+test("one valid traceparent is kept; of any other the upstream sees none", async () => {
   await using upstream = await answering(ok);
   await using client = clientTo(upstream.port);
-  const trace = `00-${"a".repeat(32)}-${"b".repeat(16)}-01`;
-  await client.forward(aRequest({ headers: [["traceparent", trace]] }), live());
-  assert.match(upstream.seen.text, new RegExp(`traceparent: ${trace}\r\n`));
+  const [trace, span] = ["a".repeat(32), "b".repeat(16)];
+  const seenOf = async (...given: string[]): Promise<(string | undefined)[]> => {
+    upstream.seen.text = "";
+    const response = await client.forward(
+      aRequest({ headers: given.map((value) => ["traceparent", value]) }),
+      live(),
+    );
+    await textOf(response.body);
+    return [...upstream.seen.text.matchAll(/traceparent: (.*)\r\n/g)].map((found) => found[1]);
+  };
+  const valid = `00-${trace}-${span}-01`;
+  assert.deepEqual(await seenOf(valid), [valid]);
+  const invalid = [
+    `ff-${trace}-${span}-01`,
+    `00-${"0".repeat(32)}-${span}-01`,
+    `00-${trace}-${"0".repeat(16)}-01`,
+  ];
+  for (const given of [...invalid.map((each) => [each]), [valid, `00-${span}${span}-${span}-01`]]) {
+    const seen = await seenOf(...given);
+    assert.equal(seen.length, 1, given.join());
+    assert.ok(!given.includes(seen[0] ?? ""), given.join());
+  }
 });
 
 test("a body keeps its length, or is chunked for every method, and none is never left open", async () => {
