@@ -10,10 +10,9 @@ import {
 import type { JobRecord, LogChunk, LogStore } from "../../store/index.ts";
 import type { LiveJob } from "./live-job.ts";
 
-/** bytes of log read at once */
+/** bytes of log read at once, at most as many in one step of a reader */
 const readBytes = 256 * 2 ** 10;
-/** bytes, and records, one step of a reader takes: a small record costs a hundred times its bytes until it is sent */
-const stepBytes = 64 * 2 ** 10;
+/** Records of one step: a small one costs a hundred times its bytes until it is sent */
 const stepRecords = 256;
 
 export interface LogPosition {
@@ -72,7 +71,7 @@ export class LogCursor {
   /** One step's records of what was read; undefined when none is left. */
   #take(): PlacedRecord[] | undefined {
     const records: PlacedRecord[] = [];
-    for (let bytes = 0; records.length < stepRecords && bytes < stepBytes;) {
+    for (let bytes = 0; records.length < stepRecords && bytes < readBytes;) {
       const { value: record } = this.#ahead.next() as IteratorResult<PlacedRecord, undefined>;
       if (record === undefined) break;
       records.push(record);
