@@ -174,7 +174,7 @@ export interface LeaseStore {
   pools(): Promise<PoolDepth[]>;
   /**
    * Takes up to `limit` queued jobs of `pool` for a worker session, in fair order: each tenant has turns by its weight (start-time
-   * fair queueing), and takes one with its job of the highest priority, the oldest of those. State `offered`. With `along` the id of a job that was submitted in the same turn: that
+   * fair queueing; of equal turns the first by the tenant's name), and takes one with its job of the highest priority, the oldest of those. State `offered`. With `along` the id of a job that was submitted in the same turn: that
    * one is claimed in epoch 1, which no other claim of it has.
    */
   claim(request: ClaimRequest): Promise<Claim[]>;

@@ -79,7 +79,7 @@ export class Model {
   waiting(pool: string): ModelJob[] {
     return [...this.jobs.values()]
       .filter((job) => job.pool === pool && job.state === "queued")
-      .sort((a, b) => a.vft - b.vft || a.order - b.order);
+      .sort((a, b) => a.vft - b.vft || (a.tenant < b.tenant ? -1 : 1));
   }
 
   claim(pool: string, session: string, limit: number): LeaseRef[] {

@@ -52,7 +52,7 @@ const lockWaiting = statement(
      SELECT w.* FROM unnest($1::text[], $2::bigint[]) AS wanted (pool, count)
       CROSS JOIN LATERAL (
         SELECT ${jobColumns} FROM open_jobs AS o WHERE o.pool = wanted.pool AND o.state = 'queued'
-         ORDER BY o.vft, o.seq LIMIT wanted.count FOR UPDATE SKIP LOCKED) AS w),
+         ORDER BY o.vft, o.tenant, o.seq LIMIT wanted.count FOR UPDATE SKIP LOCKED) AS w),
    urgent AS MATERIALIZED (
      SELECT w.* FROM (SELECT pool, tenant, count(*) AS count FROM turns GROUP BY pool, tenant) AS t
       CROSS JOIN LATERAL (

@@ -174,9 +174,10 @@ export class Rows {
     const waiting = [...this.#waiting.values()].filter(
       ({ job }) => job.pool === pool && job.state === "queued" && this.#jobs.get(job.id) === job,
     );
-    const turn = firstOf(waiting, (a, b) => a.vft - b.vft || a.seq - b.seq);
+    // which job has a turn changes, whose turn it is does not
+    const turn = firstOf(waiting, (a, b) => a.job.vft - b.job.vft || compare(a.tenant, b.tenant));
     const ofTenant = waiting.filter(({ tenant }) => tenant === turn?.tenant);
-    const urgent = firstOf(ofTenant, (a, b) => b.priority - a.priority || a.seq - b.seq);
+    const urgent = firstOf(ofTenant, ({ job: a }, { job: b }) => b.priority - a.priority || a.seq - b.seq);
     if (turn === undefined || urgent === undefined || turn === urgent) return urgent;
     const { vft } = turn.job;
     this.update(turn.job, { vft: urgent.job.vft });
@@ -276,12 +277,16 @@ export class Rows {
 
 function firstOf(
   waiting: readonly Waiting[],
-  compare: (a: OpenJob, b: OpenJob) => number,
+  order: (a: Waiting, b: Waiting) => number,
 ): Waiting | undefined {
   return waiting.reduce<Waiting | undefined>(
-    (first, next) => (first === undefined || compare(next.job, first.job) < 0 ? next : first),
+    (first, next) => (first === undefined || order(next, first) < 0 ? next : first),
     undefined,
   );
+}
+
+function compare(a: string, b: string): number {
+  return a === b ? 0 : a < b ? -1 : 1;
 }
 
 function keyOf(tenant: string, key: string): string {

@@ -173,8 +173,8 @@ export const schemaV5 = `
 CREATE INDEX jobs_ended ON jobs (tenant, state, seq) WHERE state IS NOT NULL;
 
 -- whose turn it is, and which job of his takes it
-ALTER TABLE open_jobs ADD COLUMN tenant text; -- null where a hub of schema 4 put it in
+ALTER TABLE open_jobs ADD COLUMN tenant text COLLATE "C"; -- null where a hub of schema 4 put it in
 UPDATE open_jobs AS o SET tenant = j.tenant FROM jobs AS j WHERE j.seq = o.seq;
-CREATE INDEX open_jobs_turns ON open_jobs (pool, vft, seq) WHERE state = 'queued';
+CREATE INDEX open_jobs_turns ON open_jobs (pool, vft, tenant, seq) WHERE state = 'queued';
 CREATE INDEX open_jobs_urgent ON open_jobs (pool, tenant, priority DESC, seq) WHERE state = 'queued';
 `;

@@ -151,6 +151,6 @@ export const schemaV3 = `
 CREATE INDEX jobs_ended ON jobs (tenant, state) WHERE finished_at IS NOT NULL;
 -- whose turn it is, and which job of his takes it
 DROP INDEX jobs_waiting;
-CREATE INDEX jobs_turns ON jobs (pool, vft) WHERE state = 'queued';
+CREATE INDEX jobs_turns ON jobs (pool, vft, tenant) WHERE state = 'queued';
 CREATE INDEX jobs_urgent ON jobs (pool, tenant, priority DESC) WHERE state = 'queued';
 `;

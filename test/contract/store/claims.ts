@@ -129,7 +129,7 @@ export function claimsLaws({ engine, promise }: Laws): void {
       const claims = await store.leases.claim({ pool: "python", sessionId: session.id, limit: 3, now: 1 });
       assert.deepEqual(
         claims.map(({ jobId }) => jobId),
-        ["b0", "a9", "a0"],
+        ["a9", "b0", "a0"],
       );
     });
 

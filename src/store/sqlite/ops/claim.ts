@@ -36,7 +36,7 @@ export function claim(db: Db, args: ClaimRequest): RawClaim[] {
 /** Who is next: the tenant whose turn comes first takes it with its most urgent job, and the job that had the turn gets that one's. */
 function takeTurn(db: Db, pool: string): Candidate | undefined {
   const turn = db.get<Pick<Candidate, "seq" | "tenant" | "vft">>(
-    "SELECT seq, tenant, vft FROM jobs WHERE pool = ? AND state = 'queued' ORDER BY vft, seq LIMIT 1",
+    "SELECT seq, tenant, vft FROM jobs WHERE pool = ? AND state = 'queued' ORDER BY vft, tenant LIMIT 1",
     pool,
   );
   if (turn === undefined) return undefined;
