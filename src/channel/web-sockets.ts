@@ -48,7 +48,8 @@ export function acceptByteStreams(
 }
 
 function bytesOf(ws: WebSocket): Duplex {
-  const bytes = createWebSocketStream(ws, { allowHalfOpen: false });
+  // frames of one byte cost far more than their bytes while they are held
+  const bytes = createWebSocketStream(ws, { allowHalfOpen: false, readableHighWaterMark: 1 });
   // the stream waits for what it writes last, which never leaves when the WebSocket was cut just then
   ws.once("close", () => {
     if (bytes.readableEnded) bytes.destroy();

@@ -27,6 +27,8 @@ export function countedUpload(body: Readable, count: (bytes: number) => void): R
 
 function counted(body: Readable, count: (bytes: number) => void, giveUp: () => void): Readable {
   const passing = new Readable({
+    // what waits is one piece, however small: `body` is where more of them wait
+    highWaterMark: 1,
     read: () => void body.resume(),
     destroy: (error, done) => {
       body.off("data", pass);

@@ -1,6 +1,6 @@
 /** Bodies as streams. */
 import type { IncomingMessage } from "node:http";
-import { Readable, type Writable } from "node:stream";
+import { Readable, type Duplex, type Writable } from "node:stream";
 
 /** A body that is here as a whole. */
 class WholeBody extends Readable {
@@ -12,6 +12,14 @@ class WholeBody extends Readable {
     if (bytes.length > 0) this.push(bytes);
     this.push(null);
   }
+}
+
+/**
+ * Lets each message that is read from `bytes` hold one piece: Node lets it hold as many bytes as its connection, and in pieces of
+ * one byte those cost a hundred times as much.
+ */
+export function holdOnePiece(bytes: Duplex): void {
+  Object.defineProperty(bytes, "readableHighWaterMark", { value: 1 });
 }
 
 /** A body of exactly these bytes. */
@@ -48,6 +56,9 @@ export interface PumpOptions {
   onChunk?: () => void;
 }
 
+/** A piece of fewer bytes costs more to hold than they do. */
+const crumb = 512;
+
 /**
  * Carries every chunk on at once, no faster than it is taken, and ends `to` with `from`. Rejects when `from` breaks off; `to` is
  * left as it is then. When `to` closes early, `from` is destroyed and the promise resolves: that is for the owner of `to` to see.
@@ -82,7 +93,12 @@ export function pump(from: Readable, to: Writable, { onChunk }: PumpOptions = {}
     to.on("close", closed);
     from.on("data", (chunk: Buffer) => {
       onChunk?.();
-      if (!over && !to.write(chunk)) from.pause();
+      if (over) return;
+      // crumbs wait for those before them: only a stream that holds a large piece tells when it has room
+      if (chunk.length < crumb && to.writableLength > crumb) {
+        from.pause();
+        to.write(chunk, resume);
+      } else if (!to.write(chunk)) from.pause();
     });
   });
 }

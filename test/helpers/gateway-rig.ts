@@ -37,7 +37,7 @@ export class LoopbackGuest implements LoopbackListener {
   /** A program's end of a new connection; cut when the host cuts its own. */
   dial(port: number): Duplex {
     if (this.#accept === undefined || !this.listening.includes(port)) throw new Error("connection refused");
-    const [inside, outside] = duplexPair();
+    const [inside, outside] = duplexPair({ readableHighWaterMark: 1 });
     const socket = Object.assign(outside, { port });
     inside.on("error", () => undefined);
     socket.once("close", () => inside.destroy());

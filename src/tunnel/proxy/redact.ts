@@ -8,7 +8,8 @@ export class Redaction extends Transform {
   #held: Buffer = Buffer.alloc(0);
 
   constructor(blotter: Blotter) {
-    super();
+    // a reply in crumbs costs far more than its bytes while it is held
+    super({ highWaterMark: 1 });
     this.#blotter = blotter;
   }
 

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { Readable } from "node:stream";
 import { buffer } from "node:stream/consumers";
 import { test } from "node:test";
+import { setImmediate } from "node:timers/promises";
 import * as fc from "fast-check";
 import { Redaction } from "../../../../src/tunnel/proxy/redact.ts";
 import { Blotter } from "../../../../src/tunnel/proxy/spellings.ts";
@@ -122,4 +123,16 @@ test("a whole secret is blotted out though a longer one begins with it, and what
   assert.equal(new Blotter(["ab"]).text("YWI="), "YWI=", "too short to be told in base64");
   assert.equal(new Blotter(["abcdef"]).text("a\\bcdef"), "a\\bcdef", "no escape of b");
   assert.equal(new Blotter(["a/cdef"]).text("a\\xcdef"), "a\\xcdef", "no escape of /");
+});
+
+test("what nobody reads is held back at its source, however small its pieces are", async () => {
+  let taken = 0;
+  const crumbs = function* (): Generator<Buffer> {
+    for (; taken < 1_000; taken += 1) yield Buffer.from("x");
+  };
+  const source = Readable.from(crumbs(), { objectMode: false, highWaterMark: 1 });
+  const held = source.pipe(new Redaction(new Blotter([secret])));
+  for (let turn = 0; turn < 3_000; turn += 1) await setImmediate();
+  assert.ok(taken < 100, `${taken} pieces`);
+  assert.equal((await buffer(held)).length, 1_000);
 });
