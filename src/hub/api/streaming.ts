@@ -85,7 +85,10 @@ async function* framesOf(events: AsyncIterable<JobEvent[]>): AsyncGenerator<(str
   for await (const batch of events) yield partsOf(batch);
 }
 
-/** What is small goes out together. The base64 of output needs no escapes and no encoder, and is long: it goes out as it is. */
+/** characters of base64 from which they go out as they are: they need no escapes and no encoder */
+const longBase64 = 4 * 2 ** 10;
+
+/** What is small goes out together. */
 function partsOf(batch: readonly JobEvent[]): (string | Uint8Array)[] {
   const parts: (string | Uint8Array)[] = [];
   let text = "";
@@ -93,7 +96,7 @@ function partsOf(batch: readonly JobEvent[]): (string | Uint8Array)[] {
     text += `event: ${event}\nid: ${id}\ndata: `;
     const { base64, ...rest } = data;
     const isOutput = event === "stdout" || event === "stderr";
-    if (isOutput && typeof base64 === "string") {
+    if (isOutput && typeof base64 === "string" && base64.length >= longBase64) {
       parts.push(Buffer.from(`${text}${JSON.stringify(rest).slice(0, -1)},"base64":"`), base64);
       text = '"}\n\n';
     } else text += `${JSON.stringify(data)}\n\n`;

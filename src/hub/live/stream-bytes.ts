@@ -22,9 +22,10 @@ export async function* storedBytes(source: EventSource, range: StreamRange): Asy
   let left = to - from;
   let chunk = await source.log.locate(source.job.id, attempt, stream, from);
   while (chunk !== null) {
-    const piece = pieceOf(recordsOf(chunk), range);
-    if (piece.length > 0) yield piece;
-    left -= piece.length;
+    for (const piece of piecesOf(recordsOf(chunk), range)) {
+      yield piece;
+      left -= piece.length;
+    }
     if (left <= 0) return;
     const next: LogChunk[] = await source.log.read(source.job.id, attempt, chunk.to, 1);
     chunk = next[0] ?? null;
@@ -52,8 +53,8 @@ export async function* followedBytes(
     const range = { attempt, stream: options.stream, from, to: Number.MAX_SAFE_INTEGER };
     const cursor = new LogCursor(source, { attempt, position: await positionOf(source, range) });
     for (let records = await cursor.next(signal); records !== null; records = await cursor.next(signal)) {
-      const piece = pieceOf(records, range);
-      if (piece.length > 0) yield [piece];
+      const pieces = piecesOf(records, range);
+      if (pieces.length > 0) yield pieces;
     }
     if (options.attempt !== undefined) return;
     from = 0;
@@ -96,12 +97,18 @@ function recordsOf(chunk: LogChunk): PlacedRecord[] {
   return new RecordReader(start).push(chunk.bytes);
 }
 
-/** What of the records lies in the range, in one piece: a stream that was printed byte by byte is not sent byte by byte. */
-function pieceOf(records: readonly PlacedRecord[], { stream, from, to }: StreamRange): Uint8Array {
-  const pieces = records.flatMap(({ kind, offset, bytes }) => {
-    if (kind !== stream || offset === null) return [];
-    return [bytes.subarray(Math.max(0, from - offset), Math.max(0, to - offset))];
-  });
-  const [only] = pieces;
-  return only !== undefined && pieces.length === 1 ? only : Buffer.concat(pieces);
+/** bytes on average from which pieces are sent as they are: to copy them costs more than to write each */
+const largePiece = 4 * 2 ** 10;
+
+/** What of the records lies in the range; small pieces as one, so that a stream printed byte by byte is not sent byte by byte. */
+function piecesOf(records: readonly PlacedRecord[], { stream, from, to }: StreamRange): Uint8Array[] {
+  const pieces: Uint8Array[] = [];
+  let total = 0;
+  for (const { kind, offset, bytes } of records) {
+    if (kind !== stream || offset === null) continue;
+    const piece = bytes.subarray(Math.max(0, from - offset), Math.max(0, to - offset));
+    if (piece.length > 0) pieces.push(piece);
+    total += piece.length;
+  }
+  return pieces.length <= 1 || total >= pieces.length * largePiece ? pieces : [Buffer.concat(pieces)];
 }
