@@ -1,8 +1,15 @@
-import { abortable } from "../../async/index.ts";
+import type { Readable } from "node:stream";
+import { abortable, withDeadline } from "../../async/index.ts";
 import { SallyportError } from "../../errors.ts";
-import { bytesBody, type Forward, type HttpRequest, type HttpResponse } from "../../exchange/index.ts";
+import {
+  bytesBody,
+  wholeLength,
+  type Forward,
+  type HttpRequest,
+  type HttpResponse,
+} from "../../exchange/index.ts";
 import type { ToolCall, ToolRule } from "../contract.ts";
-import { collect } from "./body.ts";
+import { collect, type Collected } from "./body.ts";
 import { judge, type Refusal } from "./calls.ts";
 import { Exchange, type Asked } from "./exchange.ts";
 import { bodyKind, isEncoded, wantsEvents, withHeaders } from "./headers.ts";
@@ -12,6 +19,8 @@ import { jsonReply, mismatchError, rpcError } from "./replies.ts";
 
 /** bytes of one POST */
 const bodyLimit = 4 * 2 ** 20;
+/** A caller has this long to send it; `ms` */
+const bodyMs = 60_000;
 
 /**
  * Holds MCP traffic to `rule`: what is sent is exactly the bytes that were judged, and is sent at most once.
@@ -19,7 +28,8 @@ const bodyLimit = 4 * 2 ** 20;
  * A denied call gets a JSON-RPC error with its id and reaches nobody. A batch is sent whole or not at all: one denied call refuses
  * it, with an error for every id in it. A call whose answer got lost is answered `outcome_unknown`, unless its stream of events can
  * be resumed. Under a rule with `tools` (or `strict`) everything that is not certain to be read as the upstream reads it throws
- * `mcp_invalid`; under any other rule it passes untouched. Throws `body_too_large` for a JSON body above 4 MiB.
+ * `mcp_invalid`; under any other rule it passes untouched. Throws `body_too_large` for a JSON body above 4 MiB, and
+ * `deadline_exceeded` for one that is not whole after 60 s.
  */
 export function throughToolPolicy(rule: ToolRule, forward: Forward): Forward {
   const strict = rule.tools !== null || rule.strict === true;
@@ -115,11 +125,17 @@ function refuse(
 
 async function wholeBody(request: HttpRequest, signal: AbortSignal): Promise<Buffer> {
   if (request.body === null) return Buffer.alloc(0);
-  const { bytes, whole } = await abortable(collect(request.body, bodyLimit), signal);
+  const { bytes, whole } = await received(request.body, bodyLimit, signal);
   if (whole) return bytes;
   throw new SallyportError("body_too_large", `a body of more than ${bodyLimit} bytes cannot be judged`, {
     details: { ...atPolicy, limit: bodyLimit },
   });
+}
+
+/** Whoever sends half a body and waits holds a connection all the way to here. */
+async function received(body: Readable, limit: number, signal: AbortSignal): Promise<Collected> {
+  if (wholeLength(body) !== null) return await collect(body, limit);
+  return await withDeadline(abortable(collect(body, limit), signal), bodyMs, "sending the body");
 }
 
 /** Under a strict rule only a POST has a body, and no method but these is known to carry nothing else. */
@@ -128,7 +144,7 @@ async function refuseBody(request: HttpRequest, signal: AbortSignal): Promise<vo
     throw invalid(`${request.method} is not a method of MCP`);
   }
   if (request.body === null) return;
-  const { bytes } = await abortable(collect(request.body, 0), signal);
+  const { bytes } = await received(request.body, 0, signal);
   if (bytes.length > 0) throw invalid(`a ${request.method} with a body is not MCP`);
 }
 

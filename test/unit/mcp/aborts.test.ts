@@ -40,6 +40,20 @@ test("a caller that leaves while it sends reaches nobody", async () => {
   );
 });
 
+test("a caller that does not send the rest of its body for a minute is told so, and nobody is reached", async (t) => {
+  t.mock.timers.enable({ apis: ["setTimeout"] });
+  const at = rig();
+  const answer = at.forward(request(stalled(callText("search").slice(0, 5))), new AbortController().signal);
+  t.mock.timers.tick(59_000);
+  assert.equal(
+    await Promise.race([answer, new Promise((resolve) => setImmediate(resolve, "waits"))]),
+    "waits",
+  );
+  t.mock.timers.tick(1_000);
+  await assert.rejects(answer, { code: "deadline_exceeded" });
+  assert.equal(at.sent.length, 0);
+});
+
 test("a caller that leaves before the answer gets none, and the outcome is unknown", async () => {
   for (const reason of [gone, new Error("no reason of ours")]) {
     const controller = new AbortController();
