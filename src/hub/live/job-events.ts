@@ -50,7 +50,7 @@ export async function* jobEvents(
 }
 
 /** The first attempt from number `from` on, as soon as there is one; undefined when the job ended without. */
-async function attemptFrom(
+export async function attemptFrom(
   source: EventSource,
   from: number,
   signal: AbortSignal,

@@ -1,8 +1,7 @@
 /** What a job printed on one of its streams, byte for byte. */
-import { abortable } from "../../async/index.ts";
 import { RecordReader, type PlacedRecord } from "../../protocol/index.ts";
 import type { JobRecord, LogChunk } from "../../store/index.ts";
-import type { EventSource } from "./job-events.ts";
+import { attemptFrom, type EventSource } from "./job-events.ts";
 import { LogCursor, logGone } from "./log-cursor.ts";
 
 export type StreamName = "stdout" | "stderr";
@@ -48,8 +47,9 @@ export async function* followedBytes(
   signal: AbortSignal,
 ): AsyncGenerator<Uint8Array[]> {
   let { from } = options;
-  let attempt = await attemptFrom(source, options.attempt ?? latest(await source.job.record()), signal);
-  while (attempt !== undefined) {
+  let found = await attemptFrom(source, options.attempt ?? latest(await source.job.record()), signal);
+  while (found !== undefined) {
+    const { attempt } = found;
     const range = { attempt, stream: options.stream, from, to: Number.MAX_SAFE_INTEGER };
     const cursor = new LogCursor(source, { attempt, position: await positionOf(source, range) });
     for (let records = await cursor.next(signal); records !== null; records = await cursor.next(signal)) {
@@ -58,27 +58,12 @@ export async function* followedBytes(
     }
     if (options.attempt !== undefined) return;
     from = 0;
-    attempt = await attemptFrom(source, attempt + 1, signal);
+    found = await attemptFrom(source, attempt + 1, signal);
   }
 }
 
 function latest(job: JobRecord | null): number {
   return job?.attempts.at(-1)?.attempt ?? 1;
-}
-
-/** Number of the first attempt from `attempt` on; undefined when the job ended without. */
-async function attemptFrom(
-  source: EventSource,
-  attempt: number,
-  signal: AbortSignal,
-): Promise<number | undefined> {
-  for (;;) {
-    const changed = source.job.changed.wait();
-    const record = await source.job.record();
-    const found = record?.attempts.find((entry) => entry.attempt >= attempt);
-    if (found !== undefined || record === null || record.result !== null) return found?.attempt;
-    await abortable(changed, signal);
-  }
 }
 
 /** Where in the log to begin; the log's start when that byte is not stored yet. */
