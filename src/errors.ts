@@ -49,6 +49,7 @@ export const errorCodes = {
   artifact_unknown: rule("not_found"),
   route_unknown: rule("not_found"),
   path_unknown: rule("not_found"),
+  method_unsupported: rule("invalid", false, 405),
   idempotency_mismatch: rule("conflict"),
   stdin_closed: rule("conflict"),
   stdin_busy: rule("conflict", true),

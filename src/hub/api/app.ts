@@ -14,6 +14,7 @@ import { sendError } from "./errors.ts";
 import { eventRoutes } from "./events.ts";
 import { healthRoutes } from "./health.ts";
 import { jobRoutes } from "./jobs.ts";
+import { answerEveryMethod } from "./methods.ts";
 import { neighbourRoutes } from "./neighbour.ts";
 import { openapiRoutes } from "./openapi.ts";
 import { outputRoutes } from "./output.ts";
@@ -53,6 +54,7 @@ export async function createApi({ context, serverFactory }: ApiDeps): Promise<Ap
     await letIn(context, request);
   });
   takeOnlyJson(app);
+  const refuseOtherMethods = answerEveryMethod(app);
   await app.register(swagger, {
     openapi: {
       openapi: "3.1.0",
@@ -68,6 +70,7 @@ export async function createApi({ context, serverFactory }: ApiDeps): Promise<Ap
       done();
     });
   }
+  refuseOtherMethods();
   await app.ready();
   return app;
 }

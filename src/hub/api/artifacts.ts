@@ -35,6 +35,7 @@ export function artifactRoutes(app: Api, context: ApiContext): void {
         );
       }
       void reply.type("application/octet-stream").header("content-length", artifact.size);
+      if (request.method === "HEAD") return reply.send();
       const live = context.hub.live.open(job.id, "reader");
       return reply.send(bodyOf(inSteps(artifact), live));
     },

@@ -44,9 +44,10 @@ export async function followJob(
   const { hub } = context;
   const after = follow.lastEventId === undefined ? undefined : parseEventId(follow.lastEventId);
   if (after?.ended === true) return reply.status(204).send();
+  const headers = { ...follow.headers, "x-job-id": follow.job.id };
+  if (reply.request.method === "HEAD") return reply.headers(headers).type("text/event-stream").send();
   using reader = readerSignal(reply, context.leaving);
   const { signal } = reader;
-  const headers = { ...follow.headers, "x-job-id": follow.job.id };
   const events = jobEvents({ job: follow.job, log: hub.store.log }, after, signal);
   await sendEvents({ reply, headers, signal, log: hub.log }, events);
   return await reply;

@@ -69,6 +69,7 @@ async function sendStored(
   if (range !== undefined) {
     void reply.status(206).header("content-range", `bytes ${from}-${to - 1}/${size}`);
   }
+  if (reply.request.method === "HEAD") return reply.send();
   const live = context.hub.live.open(job.id, "reader");
   return reply.send(bodyOf(storedBytes({ job: live.job, log }, { attempt, stream, from, to }), live));
 }
@@ -103,12 +104,14 @@ async function sendFollowed(
   const { job, stream, attempt } = wanted;
   const { hub, leaving } = context;
   const from = openStart(wanted.range);
+  const part = { status: 206, headers: { "content-range": `bytes ${from}-${liveEnd}/*` } };
+  const head = from > 0 ? part : { status: 200, headers: {} };
+  if (reply.request.method === "HEAD") return reply.status(head.status).headers(head.headers).send();
   using live = hub.live.open(job.id, "reader");
   using reader = readerSignal(reply, leaving);
   const { signal } = reader;
   const source = { job: live.job, log: hub.store.log };
-  const part = { status: 206, headers: { "content-range": `bytes ${from}-${liveEnd}/*` } };
-  const target = { reply, ...(from > 0 ? part : { status: 200, headers: {} }), signal, log: hub.log };
+  const target = { reply, ...head, signal, log: hub.log };
   await sendLive(target, followedBytes(source, { stream, from, attempt }, signal));
   return await reply;
 }
