@@ -9,7 +9,7 @@ import { createAuthority, type TunnelConfig } from "../../src/tunnel/index.ts";
 
 const { certPem, keyPem } = createAuthority({ commonName: "Test CA", days: 1 });
 
-export { keyPem };
+export { certPem, keyPem };
 
 export interface Folder extends Disposable {
   readonly path: string;

@@ -1,6 +1,7 @@
 /** Files that a tunnel file names: they must be there and readable before anything starts. */
 import { readFileSync } from "node:fs";
 import { dirname, resolve } from "node:path";
+import { certificatesIn } from "../../tunnel/index.ts";
 import { openFailure } from "./open-failure.ts";
 import type { YamlValue } from "./yaml.ts";
 
@@ -9,11 +10,15 @@ export function readablePath(value: YamlValue): string {
   return readNamed(value).path;
 }
 
-/** The path of a file with at least one PEM certificate. */
+/** The path of a file with at least one PEM certificate, each of which can be read. */
 export function certificatePath(value: YamlValue): string {
   const { path, text } = readNamed(value);
-  if (text.includes("-----BEGIN CERTIFICATE-----")) return path;
-  throw value.fault(`${path} holds no certificate`, "name a file with PEM certificates");
+  try {
+    certificatesIn(text);
+    return path;
+  } catch (error) {
+    throw value.fault(`${path}: ${(error as Error).message}`, "name a file with PEM certificates");
+  }
 }
 
 export function pathFrom(value: YamlValue): string {

@@ -3,6 +3,7 @@ import { createHash, createPrivateKey, X509Certificate, type KeyObject } from "n
 import { readFile } from "node:fs/promises";
 import { createSecureContext, type SecureContext } from "node:tls";
 import { SallyportError } from "../../errors.ts";
+import { certificatesIn } from "../certificates/pem.ts";
 import type { TunnelConfig } from "../contract.ts";
 
 export interface ServerIdentity {
@@ -45,12 +46,6 @@ export async function loadIdentity(
     keyDigest: keyDigestOf(parse(certFile, () => new X509Certificate(certPem))),
     clientCas: clientCa === null ? null : parse(config.clientCaFile ?? "", () => certificatesIn(clientCa)),
   };
-}
-
-/** Each of them: while an authority changes, a file holds the old one and the new. */
-function certificatesIn(pem: string): X509Certificate[] {
-  const blocks = pem.match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g) ?? [pem];
-  return blocks.map((block) => new X509Certificate(block));
 }
 
 /** Hex SHA-256 of the public key. */

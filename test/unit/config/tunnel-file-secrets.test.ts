@@ -3,7 +3,16 @@ import { chmodSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { readCredential, readTunnelFile } from "../../../src/config/index.ts";
-import { failure, folder, keyPem, refuses, route, withOurs } from "../../helpers/tunnel-file.ts";
+import {
+  certPem,
+  failure,
+  folder,
+  keyPem,
+  refuses,
+  route,
+  withOurs,
+  withUpstream,
+} from "../../helpers/tunnel-file.ts";
 
 test("a key or certificate that is not there is told as open would tell it", async () => {
   const tls = (key: string): string =>
@@ -46,6 +55,30 @@ test("an https upstream without a trust anchor is refused when the file is read"
     4,
     "holds no certificate",
   );
+});
+
+test("a file of authorities is refused when one of them is damaged, wherever it stands", async () => {
+  using files = folder();
+  const damaged = certPem.replace("\nM", "\nN");
+  const cut = certPem.slice(0, certPem.length / 2);
+  const texts: [text: string, number: number][] = [
+    [damaged, 1],
+    [`${cut}\n${certPem}`, 1],
+    [certPem + damaged, 2],
+    [`the old one\n${certPem}and the next\n${cut}`, 2],
+  ];
+  for (const [text, number] of texts) {
+    const path = files.put("cas.crt", text);
+    for (const yaml of [
+      withUpstream(`tls: { ca_file: ${path} }`),
+      withOurs(`client_ca_file: ${path}`),
+      `${route("http://docs:80")}tls:\n  { cert_file: ${path}, key_file: tls.key }\n`,
+    ]) {
+      await refuses(yaml, 5, `${path}: certificate ${number} cannot be read`);
+    }
+  }
+  files.put("cas.crt", `the old one\n${certPem}and the next\n${certPem}`);
+  await files.read(withUpstream("tls: { ca_file: cas.crt }"));
 });
 
 test("our settings name routes that exist, and credentials that do not say who or where", async () => {

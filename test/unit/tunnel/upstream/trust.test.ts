@@ -23,11 +23,12 @@ test("without a file and without the system's authorities nobody is believed; wi
   assert.notEqual(await loadUpstreamTrust({ caFile: null, includeSystemCas: true }), null);
 });
 
-test("a file that is missing or holds no certificate is refused by name", async () => {
+test("a file that is missing, or holds no certificate or a damaged one, is refused by name", async () => {
   const cases: [caFile: string, reason: RegExp][] = [
-    [join(dir, "none"), /none: cannot be used as CA certificates/],
+    [join(dir, "none"), /none: ENOENT: no such file/],
     [await file("", "empty"), /empty: holds no certificate/],
     [await file(keyPem, "key"), /key: holds no certificate/],
+    [await file(certPem.replace("\nM", "\nN"), "damaged"), /damaged: certificate 1 cannot be read/],
   ];
   for (const [caFile, reason] of cases) {
     await assert.rejects(loadUpstreamTrust({ caFile, includeSystemCas: true }), (error) => {
