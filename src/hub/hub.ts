@@ -49,6 +49,8 @@ export interface Hub extends AsyncDisposable {
   readonly id: string;
   /** `host:port` of the listener for callers of routes; null without one */
   readonly edge: string | null;
+  /** Takes no more jobs; those that are there go on, with whoever follows them. */
+  takeNoMore(): void;
   /** Takes nothing new, sends workers elsewhere, and resolves once every reply is out, at the latest after `deadlineMs`. */
   drain(deadlineMs: number): Promise<void>;
   /** Cuts every connection at once, as a crash would. */
@@ -64,10 +66,11 @@ export async function createHub(deps: HubDeps, options: HubOptions): Promise<Hub
     boundHost: options.host,
     publicHosts: [...(options.publicHosts ?? []), advertisedName(options)],
   };
-  const leaving = new AbortController();
+  const [closed, leaving] = [new AbortController(), new AbortController()];
+  const takesJobs = (): boolean => !closed.signal.aborted && !leaving.signal.aborted;
   let listener: Listener | undefined;
   const api = await createApi({
-    context: { hub: context, keys: deps.keys, names, leaving: leaving.signal },
+    context: { hub: context, keys: deps.keys, names, takesJobs, leaving: leaving.signal },
     serverFactory: (handler) => {
       listener = new Listener(handler, { tls: options.tls });
       return listener.server;
@@ -77,7 +80,8 @@ export async function createHub(deps: HubDeps, options: HubOptions): Promise<Hub
   const url = await listen(api, options);
   const edge = options.edge === undefined ? undefined : await openEdge(context.tunnel, options.edge);
   context.log.info({ url, edge: edge?.address }, "hub listens");
-  return new RunningHub({ context, api, listener, edge, keys: deps.keys }, { url, names, leaving, options });
+  const parts = { context, api, listener, edge, keys: deps.keys };
+  return new RunningHub(parts, { url, names, closed, leaving, options });
 }
 
 function makeContext(deps: HubDeps, options: HubOptions): HubContext {
@@ -129,6 +133,7 @@ interface RunningDeps {
 interface RunningOptions {
   url: string;
   names: OwnNames;
+  closed: AbortController;
   leaving: AbortController;
   options: HubOptions;
 }
@@ -140,19 +145,21 @@ class RunningHub implements Hub {
   readonly #api: Api;
   readonly #listener: Listener;
   readonly #edge: Edge | undefined;
+  readonly #closed: AbortController;
   readonly #leaving: AbortController;
   readonly #channels = new Map<HubChannel, Identity>();
   readonly #stopped = new AbortController();
   readonly #acceptor: Acceptor;
   #disposing: Promise<void> | undefined;
 
-  constructor(deps: RunningDeps, { url, names, leaving, options }: RunningOptions) {
+  constructor(deps: RunningDeps, { url, names, closed, leaving, options }: RunningOptions) {
     this.url = url;
     this.id = deps.context.hubId;
     this.#context = deps.context;
     this.#api = deps.api;
     this.#listener = deps.listener;
     this.#edge = deps.edge;
+    this.#closed = closed;
     this.#leaving = leaving;
     const { log, tasks } = deps.context;
     this.#acceptor = new ChannelAcceptor({
@@ -176,6 +183,10 @@ class RunningHub implements Hub {
 
   get edge(): string | null {
     return this.#edge?.address ?? null;
+  }
+
+  takeNoMore(): void {
+    this.#closed.abort();
   }
 
   async drain(deadlineMs: number): Promise<void> {

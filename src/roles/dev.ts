@@ -29,7 +29,11 @@ export async function runDev(settings: DevSettings, host: RoleHost): Promise<num
   });
   const role = {
     over: worker.run(),
-    drain: () => worker.drain(),
+    drain: async () => {
+      // nobody would run them; who follows what runs is let go when that is over
+      hub.takeNoMore();
+      await worker.drain();
+    },
     abort: worker.abort.bind(worker),
   };
   const code = await live(role, { host, log, drainMs });

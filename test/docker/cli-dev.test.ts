@@ -154,14 +154,25 @@ test("without an engine dev says what to do", { skip }, async () => {
 });
 
 test(
-  "a first signal lets the running job finish, then dev is over and leaves nothing",
+  "a first signal lets the running job finish and takes no other, then dev is over and leaves nothing",
   { skip },
   async () => {
-    const child = sallyport(dir, ["run", "--", "sh", "-c", "echo here; sleep 2; echo done"]);
+    const child = sallyport(dir, ["run", "--", "sh", "-c", "echo here; read -r _; echo done"]);
     await once(child.stdout, "data");
     const over = ended(child);
     const exit = once(dev, "exit");
+    const state = join(dir, ".sallyport");
+    const { url } = JSON.parse(readFileSync(join(state, "dev.json"), "utf8")) as { url: string };
+    const key = readFileSync(join(state, "admin.key"), "utf8").trim();
     dev.kill("SIGTERM");
+    for (let tries = 0; tries < 100 && (await fetch(`${url}/readyz`)).ok; tries += 1) await sleep(20);
+    const refused = await fetch(`${url}/v1/jobs`, {
+      method: "POST",
+      headers: { authorization: `Bearer ${key}`, "content-type": "application/json" },
+      body: JSON.stringify({ profile: "shell", command: ["true"] }),
+    });
+    assert.match(await refused.text(), /"hub_draining"/);
+    child.stdin.end("\n");
     const { code, stdout } = await over;
     assert.deepEqual([code, stdout.toString()], [0, "done\n"]);
     assert.deepEqual(await exit, [0, null]);

@@ -45,3 +45,18 @@ test("a draining hub takes no jobs and no workers, tells its workers, and lets f
   assert.match(ready.text, /hub_draining/);
   await assert.rejects(workerOf(hub, { workerId: "late" }), (error) => isError(error, "hub_draining"));
 });
+
+test("a hub that takes no more jobs goes on with those that are there, and with whoever follows them", async () => {
+  await using hub = await TestHub.start();
+  const jobs = held();
+  await using _worker = await workerOf(hub, { run: jobs.run });
+  const { id } = await hub.submit();
+  const job = await jobs.next();
+  const following = hub.call(`/v1/jobs/${id}/events`);
+  hub.hub.takeNoMore();
+  const refused = await hub.call("/v1/jobs", { method: "POST", json: { profile: "shell", command: ["x"] } });
+  assert.deepEqual([refused.status, refused.json.error.code], [503, "hub_draining"]);
+  assert.match((await hub.call("/readyz", { key: null })).text, /hub_draining/);
+  assert.equal(await job.exit(), "recorded");
+  assert.match((await following).text, /event: finished/);
+});

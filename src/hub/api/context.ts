@@ -37,7 +37,9 @@ export interface ApiContext {
   readonly hub: HubContext;
   readonly keys: Authenticator;
   readonly names: OwnNames;
-  /** fires when the hub drains or stops: nothing is accepted any more, and who follows a job is let go */
+  /** false once the hub is about to stop, which it may say before it lets anybody go */
+  takesJobs(): boolean;
+  /** fires when the hub drains or stops: who follows a job is let go */
   readonly leaving: AbortSignal;
 }
 

@@ -57,7 +57,7 @@ export function healthRoutes(app: Api, context: ApiContext): void {
 
 async function reasonsAgainst(context: ApiContext): Promise<Note[]> {
   const reasons: Note[] = [];
-  if (context.leaving.aborted) reasons.push({ code: "hub_draining", message: "this hub is about to stop" });
+  if (!context.takesJobs()) reasons.push({ code: "hub_draining", message: "this hub is about to stop" });
   try {
     await context.hub.store.check();
   } catch (error) {

@@ -49,7 +49,7 @@ export function submitRoutes(app: Api, context: ApiContext): void {
 }
 
 function refuseWhenLeaving(context: ApiContext): void {
-  if (!context.leaving.aborted) return;
+  if (context.takesJobs()) return;
   throw new SallyportError("hub_draining", "this hub takes no more jobs, it is about to stop");
 }
 
