@@ -1,6 +1,7 @@
 import { exitCodes } from "../exit-codes.ts";
 import { bind, examples, withHub, withJson, type Register } from "../command.ts";
 import type { Context } from "../context.ts";
+import { usageError } from "../failure.ts";
 import type { ProbeReport } from "../../sandbox/index.ts";
 import { table } from "../table.ts";
 import { explainUrl, type ExplainFlags } from "./explain.ts";
@@ -27,12 +28,24 @@ export const registerDoctor: Register = (parent, dispatch) => {
   );
   bind<ExplainFlags>(command, dispatch, async (context, flags) => {
     if (flags.explain !== undefined) return await explainUrl(context, flags.explain, flags);
+    refuseWithoutUrl(flags);
     const report = await probe(context);
     if (flags.json === true) await context.stdout.json(report);
     else await context.stdout.line(describe(report));
     return report.checks.every(({ ok }) => ok) ? exitCodes.ok : exitCodes.failed;
   });
 };
+
+/** What says how to look at a URL is of no use without one. */
+function refuseWithoutUrl({ tunnel, edge, ca, hub, keyFile }: ExplainFlags): void {
+  const given = { "--tunnel": tunnel, "--edge": edge, "--ca": ca, "--hub": hub, "--key-file": keyFile };
+  const [flag] = Object.entries(given).find(([, value]) => value !== undefined) ?? [];
+  if (flag === undefined) return;
+  throw usageError(
+    `${flag}: goes with --explain only`,
+    "name the URL of a route, as in --explain https://docs.tunnel.example.com/mcp",
+  );
+}
 
 async function probe(context: Context): Promise<ProbeReport> {
   const { sandboxSettings } = await import("../../config/index.ts");

@@ -16,6 +16,8 @@ export interface ExplainFlags extends HubFlags {
 
 export async function explainUrl(context: Context, url: string, flags: ExplainFlags): Promise<number> {
   const { tunnel, edge, ca } = flags;
+  if (ca !== undefined && edge === undefined)
+    throw usageError("--ca: goes with --edge only", "name the edge with --edge HOST:PORT");
   const abort = new AbortController();
   using _ = context.watchSignals(() => abort.abort(usageError("interrupted", "run it again")));
   const at = (path: string | undefined): string | undefined => path && resolve(context.cwd, path);

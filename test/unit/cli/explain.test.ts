@@ -73,3 +73,17 @@ test("doctor --explain without a way to look is a wrong command line", async () 
   assert.equal(await run.raw("doctor", "--explain", url), 2);
   assert.match(run.stderr(), /--tunnel FILE/);
 });
+
+test("doctor refuses what it would leave out: how to look without a URL, and whom to believe without an edge", async () => {
+  const lines: [flag: string, ...line: string[]][] = [
+    ["--tunnel", "--tunnel", "tunnel.yaml"],
+    ["--edge", "--edge", "hub:7443"],
+    ["--hub", "--hub", "http://127.0.0.1:1"],
+    ["--ca", "--explain", url, "--tunnel", "tunnel.yaml", "--ca", "ca.crt"],
+  ];
+  for (const [flag, ...line] of lines) {
+    using run = cli();
+    assert.equal(await run.raw("doctor", ...line), 2, flag);
+    assert.match(run.stderr(), new RegExp(`^error: ${flag}: goes with`));
+  }
+});
