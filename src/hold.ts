@@ -1,8 +1,9 @@
 /** Makes a state folder, and keeps a second process off it. */
 import { createHash } from "node:crypto";
-import { mkdir, realpath } from "node:fs/promises";
+import { realpath } from "node:fs/promises";
 import { createServer } from "node:net";
 import { SallyportError } from "./errors.ts";
+import { makeFolders } from "./folder.ts";
 
 /**
  * Holds `dir`, which is made where it is missing, for one process at a time; throws `state_in_use` naming the `holder`, such as
@@ -31,7 +32,7 @@ export async function holdFolder(dir: string, holder: string): Promise<AsyncDisp
 /** Makes `dir` where it is missing, for this user alone; throws `config_invalid` where it cannot be made. */
 export async function makeFolder(dir: string): Promise<void> {
   try {
-    await mkdir(dir, { recursive: true, mode: 0o700 });
+    await makeFolders(dir, 0o700);
   } catch (error) {
     throw new SallyportError("config_invalid", `${dir} cannot be made: ${(error as Error).message}`, {
       details: { file: dir, fix: "name a folder that this user may make and write, with --state" },

@@ -8,7 +8,7 @@ import { fileURLToPath } from "node:url";
 const src = resolve(dirname(fileURLToPath(import.meta.url)), "../src");
 
 /** Leaf modules every room may use. */
-const leaves = ["errors.ts", "heap.ts", "hold.ts", "log.ts", "units.ts", "async"];
+const leaves = ["errors.ts", "folder.ts", "heap.ts", "hold.ts", "log.ts", "units.ts", "async"];
 
 /** room → rooms it may enter, through their `index.ts` */
 const doors: Record<string, readonly string[]> = {

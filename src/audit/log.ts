@@ -1,5 +1,4 @@
 import { createHmac, type KeyObject } from "node:crypto";
-import { mkdir } from "node:fs/promises";
 import { setImmediate as nextTurn } from "node:timers/promises";
 import { Notifier, sleep } from "../async/index.ts";
 import { SallyportError } from "../errors.ts";
@@ -37,7 +36,6 @@ const gatherMs = 25;
  */
 export async function openAuditLog({ log }: { log: Log }, options: AuditOptions): Promise<AuditLog> {
   const { dir, maxBytes = 64 * 2 ** 20, keep = 16, openFile } = options;
-  await mkdir(dir, { recursive: true, mode: 0o700 });
   await using stack = new AsyncDisposableStack();
   stack.use(await holdFolder(dir, "audit log"));
   const key = await readKey(dir);

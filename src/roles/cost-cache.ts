@@ -1,8 +1,9 @@
 /** Measured costs in the state folder, each valid for the host, engine, image and profile it was measured with. */
 import { createHash } from "node:crypto";
-import { mkdir, readFile, rename, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { readFile, rename, writeFile } from "node:fs/promises";
+import { dirname, join } from "node:path";
 import { z } from "zod";
+import { makeFolder } from "../hold.ts";
 import type { CostFigures } from "./cost-measure.ts";
 
 const fileName = "profile-costs.json";
@@ -61,7 +62,7 @@ export class CostCache {
     const { costs } = await this.#read();
     costs[profile] = { fingerprint: fingerprint(conditions), figures };
     const fresh = `${this.#path}.${process.pid}`;
-    await mkdir(join(this.#path, ".."), { recursive: true, mode: 0o700 });
+    await makeFolder(dirname(this.#path));
     await writeFile(fresh, `${JSON.stringify({ costs }, null, 2)}\n`, { mode: 0o600 });
     await rename(fresh, this.#path);
   }

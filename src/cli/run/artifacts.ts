@@ -1,10 +1,11 @@
 import { createWriteStream } from "node:fs";
-import { mkdir, rename, rm } from "node:fs/promises";
+import { rename, rm } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
 import { randomBytes } from "node:crypto";
 import { pipeline } from "node:stream/promises";
 import type { Client } from "../../client/index.ts";
 import { SallyportError } from "../../errors.ts";
+import { makeFolders } from "../../folder.ts";
 import type { Transfer } from "./plan.ts";
 
 /** Fetches each file the job left; returns what could not be had. A file appears whole or not at all. */
@@ -30,7 +31,7 @@ export async function saveOutputs(
 
 async function save(jobs: Client["jobs"], id: string, path: string, local: string): Promise<void> {
   const { bytes } = await jobs.artifact(id, path);
-  await mkdir(dirname(local), { recursive: true });
+  await makeFolders(dirname(local));
   const part = `${local}.${randomBytes(4).toString("hex")}.part`;
   try {
     await pipeline(bytes, createWriteStream(part, { flags: "wx" }));

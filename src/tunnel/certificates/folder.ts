@@ -1,8 +1,9 @@
 /** A folder with a tunnel's authority and server certificate: `ca.crt`, `ca.key`, `tls.crt`, `tls.key`. */
 import { createPrivateKey, randomUUID, X509Certificate } from "node:crypto";
-import { mkdir, open, readFile, rename, rm, stat } from "node:fs/promises";
+import { open, readFile, rename, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { isError, SallyportError } from "../../errors.ts";
+import { makeFolders } from "../../folder.ts";
 import { canonicalHost } from "../hosts.ts";
 import { createAuthority, openAuthority, type Authority, type ServerKey } from "./authority.ts";
 import { checkServerCertificate, dnsNames, fingerprintOf } from "./check.ts";
@@ -47,7 +48,7 @@ const dayMs = 86_400_000;
  */
 export async function initCertificates({ dir, domain, days, key }: InitRequest): Promise<CertificateFolder> {
   const host = readDomain(domain);
-  await mkdir(dir, { recursive: true, mode: 0o700 });
+  await makeFolders(dir, 0o700);
   const stored = await readAuthority(dir);
   const current = await readServer(dir);
   if (stored === undefined && current !== undefined)
