@@ -1,4 +1,6 @@
 import assert from "node:assert/strict";
+import { connect } from "node:net";
+import { text } from "node:stream/consumers";
 import { test } from "node:test";
 import { SallyportError } from "../../src/errors.ts";
 import { TestHub } from "../helpers/hub.ts";
@@ -52,4 +54,29 @@ test("an unforeseen failure tells its place in the log, not its text", async () 
   const logged = hub.lines.filter((line) => line.includes("find-me"));
   assert.equal(logged.length, 1);
   assert.match(logged[0] ?? "", /stays inside/);
+});
+
+test("an artifact that is removed while it is read breaks off, and is never taken for a short one", async () => {
+  const whole = Buffer.alloc(600_000, "x");
+  await using hub = await TestHub.start({
+    wrapStore: (store) =>
+      storeWith(store, {
+        jobs: {
+          ...store.jobs,
+          artifact: async () => ({
+            size: whole.length,
+            read: async (from, to) => (from === 0 ? whole.subarray(from, to) : new Uint8Array()),
+          }),
+        },
+      }),
+  });
+  await using _worker = await SimulatedWorker.start({ url: hub.url, token: hub.workerToken });
+  const { id } = await hub.submit();
+  const { hostname, port } = new URL(hub.url);
+  const request = (path: string): string =>
+    `GET ${path} HTTP/1.1\r\nhost: ${hostname}\r\nauthorization: Bearer ${hub.adminKey}\r\n\r\n`;
+  const socket = connect(Number(port), hostname);
+  socket.write(request(`/v1/jobs/${id}/artifacts/a`) + request("/healthz"));
+  const replies = await text(socket).catch((error: NodeJS.ErrnoException) => error.code);
+  assert.doesNotMatch(String(replies), /"ok":true/, "the next reply stands where the rest should");
 });

@@ -42,11 +42,16 @@ export function artifactRoutes(app: Api, context: ApiContext): void {
   );
 }
 
+/** Throws `artifact_unknown` when it is removed while it is read. */
 async function* inSteps(artifact: {
   size: number;
   read(from: number, to: number): Promise<Uint8Array>;
 }): AsyncGenerator<Uint8Array> {
   for (let at = 0; at < artifact.size; at += stepBytes) {
-    yield await artifact.read(at, Math.min(at + stepBytes, artifact.size));
+    const to = Math.min(at + stepBytes, artifact.size);
+    const bytes = await artifact.read(at, to);
+    // a proper end would leave the client waiting for the rest, on a connection that is used again
+    if (bytes.length < to - at) throw new SallyportError("artifact_unknown", "the job was removed meanwhile");
+    yield bytes;
   }
 }
