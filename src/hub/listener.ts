@@ -1,5 +1,10 @@
 /** The hub's one listener: HTTP and upgrades, with what is open on it counted. */
-import { createServer as createHttpServer, type Server, type ServerResponse } from "node:http";
+import {
+  createServer as createHttpServer,
+  type IncomingMessage,
+  type Server,
+  type ServerResponse,
+} from "node:http";
 import { createServer as createHttpsServer } from "node:https";
 import type { Socket } from "node:net";
 import { abortable, Notifier } from "../async/index.ts";
@@ -18,8 +23,13 @@ export class Listener {
 
   /** Requests go to `handler`; nothing listens yet. */
   constructor(handler: RequestHandler, { tls }: ListenerOptions) {
-    // a missing Host is refused with our own reply, and a program may take its time to read its stdin
-    const options = { requireHostHeader: false, requestTimeout: 0 };
+    const options = {
+      // a missing Host is refused with our own reply, and a program may take its time to read its stdin
+      requireHostHeader: false,
+      requestTimeout: 0,
+      // some clients offer HTTP/2 with every request; who does not take an offer answers as if it had not been made
+      shouldUpgradeCallback: ({ headers }: IncomingMessage) => /^websocket$/i.test(headers.upgrade ?? ""),
+    };
     this.server =
       tls === undefined
         ? createHttpServer(options, handler)

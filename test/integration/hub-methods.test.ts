@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { Agent, request, type IncomingMessage } from "node:http";
+import { Agent, request, type ClientRequest, type IncomingMessage } from "node:http";
 import { test } from "node:test";
 import { printMuch } from "../helpers/hub-output.ts";
 import { workerOf } from "../helpers/hub-workers.ts";
@@ -70,12 +70,14 @@ async function queuedJob(hub: TestHub): Promise<{ id: string }> {
 
 function headOver(agent: Agent, hub: TestHub, path: string): Promise<IncomingMessage> {
   const headers = { authorization: `Bearer ${hub.adminKey}` };
+  return replyTo(request(`${hub.url}${path}`, { method: "HEAD", agent, headers }));
+}
+
+/** Once its body was read */
+function replyTo(sent: ClientRequest): Promise<IncomingMessage> {
   return new Promise((resolve, reject) => {
-    request(`${hub.url}${path}`, { method: "HEAD", agent, headers }, (reply) => {
-      reply.resume().once("end", () => resolve(reply));
-    })
-      .once("error", reject)
-      .end();
+    sent.once("response", (reply) => reply.resume().once("end", () => resolve(reply)));
+    sent.once("error", reject).end();
   });
 }
 
@@ -96,4 +98,11 @@ test("a method that a path has no work for is refused with 405, and allow names 
   assert.equal((await hub.call("/v1/job", { method: "DELETE" })).json.error.code, "path_unknown");
   const neighbour = await hub.call("/v1/neighbour/fleet", { method: "DELETE" });
   assert.notEqual(neighbour.json.error.code, "method_unsupported", "other hubs' paths are told to nobody");
+});
+
+test("a client that offers HTTP/2 with its request is answered in HTTP/1.1", async () => {
+  await using hub = await TestHub.start();
+  const offer = { connection: "Upgrade, HTTP2-Settings", upgrade: "h2c", "http2-settings": "AAMAAABk" };
+  const reply = await replyTo(request(`${hub.url}/healthz`, { headers: offer, agent: false }));
+  assert.equal(reply.statusCode, 200);
 });
