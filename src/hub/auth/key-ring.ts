@@ -1,8 +1,10 @@
 import { readFile } from "node:fs/promises";
 import type { IncomingHttpHeaders } from "node:http";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import type { Stats } from "node:fs";
-import { SallyportError } from "../../errors.ts";
+import { deadlineSignal, sleep } from "../../async/index.ts";
+import { isError, SallyportError } from "../../errors.ts";
+import { holdFolder } from "../../hold.ts";
 import type { Log } from "../../log.ts";
 import type { Authenticator } from "./authenticator.ts";
 import { secureFolder, secureStats, writeSecurely } from "./safe-file.ts";
@@ -16,6 +18,9 @@ import {
   type KeyRecord,
   type NewKey,
 } from "./keys.ts";
+
+/** How long a change waits for others, in `ms` */
+const turnMs = 10_000;
 
 /** Keys as bearer tokens. */
 export interface KeyRing extends Authenticator {
@@ -115,6 +120,7 @@ class FileKeyRing implements KeyRing {
 
   async addKey(key: NewKey): Promise<string> {
     const text = newKeyText();
+    await using _turn = await turnToChange(dirname(this.#path));
     const current = await this.#read();
     if (current.some((known) => known.name === key.name && known.revokedAt === null)) {
       throw new SallyportError("request_invalid", `name: a key named ${JSON.stringify(key.name)} exists`, {
@@ -133,6 +139,7 @@ class FileKeyRing implements KeyRing {
   }
 
   async revokeKey(name: string): Promise<void> {
+    await using _turn = await turnToChange(dirname(this.#path));
     const current = await this.#read();
     const found = current.find((key) => key.name === name && key.revokedAt === null);
     if (found === undefined) {
@@ -173,6 +180,19 @@ class FileKeyRing implements KeyRing {
       this.#log.info({ file: this.#path, keys: this.#keys.length }, "keys read again");
     } catch (error) {
       this.#log.error({ file: this.#path, err: error }, "keys not usable, keeping those read before");
+    }
+  }
+}
+
+/** Of two changes at once, by any processes of this host, the later would take the other back: a revoked key would stand. */
+async function turnToChange(dir: string): Promise<AsyncDisposable> {
+  using deadline = deadlineSignal(turnMs, "waiting for another change of the keys");
+  for (;;) {
+    try {
+      return await holdFolder(dir, "change of the keys");
+    } catch (error) {
+      if (!isError(error, "state_in_use") || deadline.signal.aborted) throw error;
+      await sleep(10);
     }
   }
 }

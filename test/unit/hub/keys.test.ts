@@ -179,3 +179,17 @@ test("a key nobody could use is not added, and the file is looked at no oftener 
   await writeFile(join(dir, "keys.json"), '{"keys":[]}');
   assert.equal((await ring.identify(bearer(admin)))?.name, "admin");
 });
+
+test("changes at once are all kept, whoever makes them", async (t) => {
+  const dir = await folder(t);
+  const [ring, other] = [await openKeyRing({ log }, { dir }), await openKeyRing({ log }, { dir })];
+  const key = { tenant: "default", weight: 1, scopes: ["jobs" as const] };
+  await Promise.all([
+    ring.addKey({ ...key, name: "a" }),
+    ring.addKey({ ...key, name: "b" }),
+    other.addKey({ ...key, name: "c" }),
+    other.revokeKey("worker"),
+  ]);
+  const standing = (await ring.listKeys()).filter(({ revokedAt }) => revokedAt === null);
+  assert.deepEqual(standing.map(({ name }) => name).sort(), ["a", "admin", "b", "c", "connector"]);
+});
