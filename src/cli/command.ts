@@ -1,5 +1,6 @@
 import { Command, Option } from "commander";
 import type { Context } from "./context.ts";
+import { usageError } from "./failure.ts";
 
 /** A command's work; resolves with the exit code. */
 export type Action<Flags> = (context: Context, flags: Flags, args: string[]) => Promise<number>;
@@ -13,9 +14,19 @@ export interface Dispatch {
 export type Register = (parent: Command, dispatch: Dispatch) => void;
 
 export function bind<Flags>(command: Command, dispatch: Dispatch, action: Action<Flags>): Command {
-  return command.action(() =>
-    dispatch.choose((context) => action(context, command.opts() as Flags, command.args)),
-  );
+  return command.action(() => {
+    refuseEmpty(command);
+    dispatch.choose((context) => action(context, command.opts() as Flags, command.args));
+  });
+}
+
+/** A variable that is not set: an empty path would be the current folder, and be filled with keys. */
+function refuseEmpty(command: Command): void {
+  for (const option of command.options) {
+    const value: unknown = command.getOptionValue(option.attributeName());
+    if (option.long === "--code" || ![value].flat().includes("")) continue;
+    throw usageError(`${option.long}: is empty`, "give it a value, or leave it out");
+  }
 }
 
 /** A group with nothing but commands in it. */

@@ -116,8 +116,9 @@ async function checkProfiles(context: Context, flags: HubFlags, [path]: string[]
     only === undefined || basename(source).replace(/:\d+$/, "") === only;
   const problems = loaded.problems.filter(({ source }) => concerned(source));
   const good = [...loaded.profiles.keys()].filter((name) => concerned(`${name}.json`));
-  if (only !== undefined && good.length + problems.length === 0) {
-    throw usageError(`profiles: ${only} is not a profile's file`, "a profile stands in NAME.json");
+  if (good.length + problems.length === 0) {
+    const what = only === undefined ? `${folder} holds no profile` : `${only} is not a profile's file`;
+    throw usageError(`profiles: ${what}`, "a profile stands in NAME.json");
   }
   if (flags.json === true) await context.stdout.json({ profiles: good, problems });
   else {

@@ -202,3 +202,26 @@ test("keys are added, listed and revoked in the state folder that is named", asy
   ]);
   assert.match(command.stdout().toString(), /^sp_new\nci revoked\nNAME  TENANT/);
 });
+
+test("an empty value of an option is refused before anything is done, and an empty program is one", async () => {
+  const lines = [
+    ["hub", "--state", ""],
+    ["certs", "init", "--domain", "t.example.com", "--output", ""],
+    ["keys", "ls", "--state="],
+    ["run", "-c", "1", "--hub", ""],
+    ["run", "-c", "1", "--input", "a", "--input", ""],
+  ];
+  for (const line of lines) {
+    using command = cli();
+    assert.equal(await command.raw(...line), 2, line.join(" "));
+    assert.match(command.stderr(), /^error: --[a-z]+: is empty\nfix: /);
+  }
+  using nowhere = cli();
+  assert.equal(await nowhere.raw("run", "-c", "", "--hub", "http://127.0.0.1:1", "--key-file", "key"), 125);
+});
+
+test("profiles check of a folder without profiles says so", async () => {
+  using command = cli();
+  assert.equal(await command.raw("profiles", "check", "."), 2);
+  assert.match(command.stderr(), /holds no profile/);
+});
