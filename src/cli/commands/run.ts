@@ -1,7 +1,7 @@
 import { describeEnd, exitCodeOf, exitCodes, signalExit } from "../exit-codes.ts";
 import { bind, examples, repeated, withHub, type Register } from "../command.ts";
 import type { Client, JobResult } from "../../client/index.ts";
-import type { Context } from "../context.ts";
+import type { Context, StopSignal } from "../context.ts";
 import { printError, reportFailure } from "../failure.ts";
 import { plain } from "../table.ts";
 import type { RunFlags, RunPlan } from "../run/plan.ts";
@@ -86,7 +86,8 @@ async function attach(context: Context, client: Client, flags: RunFlags, plan: R
   });
   if (followed.end === "stopped") return signalExit(followed.by);
   if (followed.end === "failed") throw followed.error;
-  const missing = await fetchOutputs(context, client, followed.id, { flags, plan });
+  const { missing, stoppedBy } = await fetchOutputs(context, client, followed.id, { flags, plan });
+  if (stoppedBy !== undefined) return signalExit(stoppedBy);
   return await tell(context, flags, { id: followed.id, result: followed.result, missing });
 }
 
@@ -95,12 +96,20 @@ async function fetchOutputs(
   client: Client,
   id: string,
   { flags, plan }: { flags: RunFlags; plan: RunPlan },
-): Promise<boolean> {
-  if (plan.outputs.length === 0) return false;
+): Promise<{ missing: boolean; stoppedBy?: StopSignal }> {
+  if (plan.outputs.length === 0) return { missing: false };
   const { saveOutputs } = await import("../run/artifacts.ts");
-  const failures = await saveOutputs(client.jobs, id, plan.outputs, context.cwd);
-  for (const failure of failures) await printError(failure, context.stderr, flags.json === true);
-  return failures.length > 0;
+  const stop = new AbortController();
+  using _watch = context.watchSignals((by) => stop.abort(by));
+  try {
+    const where = { cwd: context.cwd, signal: stop.signal };
+    const failures = await saveOutputs(client.jobs, id, plan.outputs, where);
+    for (const failure of failures) await printError(failure, context.stderr, flags.json === true);
+    return { missing: failures.length > 0 };
+  } catch (error) {
+    if (!stop.signal.aborted) throw error;
+    return { missing: true, stoppedBy: stop.signal.reason as StopSignal };
+  }
 }
 
 interface End {

@@ -8,18 +8,23 @@ import { SallyportError } from "../../errors.ts";
 import { makeFolders } from "../../folder.ts";
 import type { Transfer } from "./plan.ts";
 
-/** Fetches each file the job left; returns what could not be had. A file appears whole or not at all. */
+/**
+ * Fetches each file the job left; returns what could not be had. A file appears whole or not at all. Throws the signal's reason, and
+ * then leaves nothing half-done.
+ */
 export async function saveOutputs(
   jobs: Client["jobs"],
   id: string,
   outputs: readonly Transfer[],
-  cwd: string,
+  { cwd, signal }: { cwd: string; signal: AbortSignal },
 ): Promise<SallyportError[]> {
   const failures: SallyportError[] = [];
   for (const output of outputs) {
     try {
-      await save(jobs, id, output.path, resolve(cwd, output.local));
+      const { bytes } = await jobs.artifact(id, output.path, { signal });
+      await save(bytes, resolve(cwd, output.local), signal);
     } catch (error) {
+      signal.throwIfAborted();
       const { code, message, details } = SallyportError.from(error);
       failures.push(
         new SallyportError(code, `--output ${output.path}: ${message}`, { details, cause: error }),
@@ -29,12 +34,11 @@ export async function saveOutputs(
   return failures;
 }
 
-async function save(jobs: Client["jobs"], id: string, path: string, local: string): Promise<void> {
-  const { bytes } = await jobs.artifact(id, path);
+async function save(bytes: AsyncIterable<Uint8Array>, local: string, signal: AbortSignal): Promise<void> {
   await makeFolders(dirname(local));
   const part = `${local}.${randomBytes(4).toString("hex")}.part`;
   try {
-    await pipeline(bytes, createWriteStream(part, { flags: "wx" }));
+    await pipeline(bytes, createWriteStream(part, { flags: "wx" }), { signal });
     await rename(part, local);
   } catch (error) {
     await rm(part, { force: true });

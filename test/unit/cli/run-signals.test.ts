@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
+import { readdirSync } from "node:fs";
 import { test } from "node:test";
 import { json, result, scriptedHub } from "../client/scripted-hub.ts";
 import { cli } from "./harness.ts";
-import { finished, job, openJob, output, routes } from "./scripted-job.ts";
+import { finished, headers, job, openJob, output, queued, routes } from "./scripted-job.ts";
 
 test("Ctrl-C cancels, waits for the end, keeps the last output and exits 130", async () => {
   const { submit, followed } = openJob(output("stdout", 0, Buffer.from("a\n")));
@@ -66,4 +67,20 @@ test("SIGTERM cancels too and exits 143", async () => {
   await followed;
   command.signal("SIGTERM");
   assert.equal(await exit, 143);
+});
+
+test("Ctrl-C while a file is fetched leaves no part of it", async () => {
+  await using hub = await scriptedHub(
+    routes({
+      "POST /v1/jobs": (_req, res) => void res.writeHead(200, headers).end(queued + finished()),
+      "GET /v1/jobs/job_1/artifacts/big": (_req, res) => void res.writeHead(200).write("some"),
+    }),
+  );
+  using command = cli();
+  const exit = command.run(hub.url, "run", "--output", "big", "-c", "1");
+  const names = (): string[] => readdirSync(command.cwd).filter((name) => name !== "key");
+  while (names().length === 0) await new Promise((resolve) => setTimeout(resolve, 5));
+  command.signal("SIGINT");
+  assert.equal(await exit, 130);
+  assert.deepEqual(names(), []);
 });
