@@ -1,4 +1,5 @@
 /** What each role runs with: flags before environment before defaults derived from the host. */
+import { isIP } from "node:net";
 import { availableParallelism, totalmem } from "node:os";
 import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -117,10 +118,20 @@ export function hubSettings(flags: RoleFlags, environment: Environment, cwd: str
     ...common(flags, environment, { cwd, stateDir: join(devStateDir, "hub"), logLevel: "info" }),
     host,
     port,
-    publicHosts: Object.freeze(flags.publicHost ?? []),
+    publicHosts: Object.freeze((flags.publicHost ?? []).map(publicHost)),
     advertise: advertised(flags),
     edge: edgeOf(flags),
     database: databaseUrl(flags, environment, cwd),
+  });
+}
+
+/** What no request's Host could equal would keep every client out, without a word. */
+function publicHost(text: string): string {
+  if (/^[a-z0-9._-]+$/i.test(text) || isIP(text) !== 0) return text;
+  throw configFault(`${JSON.stringify(text)} is no name of a host`, {
+    source: "command line",
+    key: "--public-host",
+    fix: "give the name or address alone, without scheme and port, like hub.example.com",
   });
 }
 

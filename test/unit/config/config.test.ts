@@ -178,6 +178,17 @@ test("the hub listens on loopback unless told otherwise", () => {
   }
 });
 
+test("a public host is a name or an address, since nothing else can be compared with a request's", () => {
+  const publicHost = ["hub.example.com", "lb", "10.0.0.1", "2001:db8::1"];
+  assert.deepEqual(hubSettings({ publicHost }, {}, "/").publicHosts, publicHost);
+  for (const wrong of ["hub.example.com:443", "https://hub.example.com", "[2001:db8::1]", "*.example.com"]) {
+    assert.match(
+      faultOf(() => hubSettings({ publicHost: ["lb", wrong] }, {}, "/")).message,
+      /^--public-host: /,
+    );
+  }
+});
+
 test("what a hub advertises is the address of one, or derived from where it listens", () => {
   const advertised = (advertise?: string) =>
     hubSettings(advertise === undefined ? {} : { advertise }, {}, "/").advertise;
