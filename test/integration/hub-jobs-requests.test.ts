@@ -102,6 +102,26 @@ test("bodies that are no JSON, of another type, or too large are refused by code
   if (replies[3]) assert.equal(replies[3].json.error.code, "body_too_large");
 });
 
+test("a body of very many parts is refused before it is taken apart, one of long texts is not", async () => {
+  await using hub = await TestHub.start();
+  await using _worker = await workerOf(hub);
+  const many = Object.fromEntries(Array.from({ length: 60_000 }, (_, index) => [`k${index}`, ""]));
+  const text = '"[{,:\\'.repeat(60_000);
+  for (const body of [
+    { ...shell, env: many },
+    { ...shell, files: Array.from({ length: 120_000 }, () => 1) },
+  ]) {
+    const refused = await hub.call("/v1/jobs", { method: "POST", json: body });
+    assert.deepEqual([refused.status, refused.json.error.code], [400, "request_invalid"]);
+    assert.equal(refused.json.error.message, "body: more than 100000 parts");
+  }
+  const taken = await hub.call("/v1/jobs", {
+    method: "POST",
+    json: { ...shell, files: [{ path: "a", text }] },
+  });
+  assert.equal(taken.status, 201);
+});
+
 test("unknown jobs, paths and query keys are told apart", async () => {
   await using hub = await TestHub.start();
   const unknown = await hub.call("/v1/jobs/job_00000000000000000000000000");

@@ -1,5 +1,5 @@
 /** The HTTP side of the hub: one place for what every request passes, one file per resource for the rest. */
-import { createHash, randomUUID } from "node:crypto";
+import { randomUUID } from "node:crypto";
 import swagger from "@fastify/swagger";
 import fastify, { type FastifyRequest, type FastifyServerFactory } from "fastify";
 import { jsonSchemaTransform } from "fastify-type-provider-zod";
@@ -14,6 +14,7 @@ import { sendError } from "./errors.ts";
 import { eventRoutes } from "./events.ts";
 import { healthRoutes } from "./health.ts";
 import { jobRoutes } from "./jobs.ts";
+import { takeOnlyJson } from "./json.ts";
 import { answerEveryMethod } from "./methods.ts";
 import { neighbourRoutes } from "./neighbour.ts";
 import { openapiRoutes } from "./openapi.ts";
@@ -118,24 +119,4 @@ function validator(schema: ZodType, httpPart: string): (data: unknown) => { valu
     if (parsed.success) return { value: parsed.data };
     return { error: issuesToError(parsed.error, "request_invalid", httpPart) };
   };
-}
-
-function takeOnlyJson(app: Api): void {
-  app.removeAllContentTypeParsers();
-  app.addContentTypeParser<Buffer>("application/json", { parseAs: "buffer" }, (request, body, done) => {
-    if (body.length === 0) {
-      done(null, undefined);
-      return;
-    }
-    request.bodyDigest = createHash("sha256").update(body).digest("base64url");
-    try {
-      done(null, JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(body)));
-    } catch (cause) {
-      const error = new SallyportError("request_invalid", "body: not valid JSON in UTF-8", {
-        details: { field: "body" },
-        cause,
-      });
-      done(error, undefined);
-    }
-  });
 }

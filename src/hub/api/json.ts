@@ -1,0 +1,62 @@
+/** Bodies in JSON, checked before anything is made of them. */
+import { createHash } from "node:crypto";
+import { SallyportError } from "../../errors.ts";
+import type { Api } from "./context.ts";
+
+/** names, texts and marks between values of one body; a job with as much of everything as it may have stays below 40 000 */
+const mostParts = 100_000;
+
+const [quote, backslash] = [0x22, 0x5c];
+/** `,` `:` `[` `{` */
+const separators = new Set([0x2c, 0x3a, 0x5b, 0x7b]);
+
+export function takeOnlyJson(app: Api): void {
+  app.removeAllContentTypeParsers();
+  app.addContentTypeParser<Buffer>("application/json", { parseAs: "buffer" }, (request, body, done) => {
+    if (body.length === 0) {
+      done(null, undefined);
+      return;
+    }
+    request.bodyDigest = createHash("sha256").update(body).digest("base64url");
+    try {
+      done(null, parse(body));
+    } catch (error) {
+      done(SallyportError.from(error), undefined);
+    }
+  });
+}
+
+/** Throws `request_invalid`. */
+function parse(body: Buffer): unknown {
+  if (hasTooManyParts(body)) throw invalid(`more than ${mostParts} parts`);
+  try {
+    return JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(body));
+  } catch (cause) {
+    throw invalid("not valid JSON in UTF-8", cause);
+  }
+}
+
+function invalid(reason: string, cause?: unknown): SallyportError {
+  return new SallyportError("request_invalid", `body: ${reason}`, { details: { field: "body" }, cause });
+}
+
+/**
+ * A body is large because of long texts, or to harm: each of its parts costs many times its bytes to parse and to check, and a body full
+ * of them all the memory there is.
+ */
+function hasTooManyParts(body: Buffer): boolean {
+  let parts = 0;
+  let inText = false;
+  for (let at = 0; at < body.length; at += 1) {
+    const byte = body[at] ?? 0;
+    if (inText) {
+      if (byte === backslash) at += 1;
+      else if (byte === quote) inText = false;
+    } else if (byte === quote || separators.has(byte)) {
+      inText = byte === quote;
+      parts += 1;
+      if (parts > mostParts) return true;
+    }
+  }
+  return false;
+}
