@@ -91,6 +91,29 @@ test("an artifact the job did not ask for, or of another size than told, is refu
   assert.equal((await hub.call(`/v1/jobs/${id}/artifacts/a`)).status, 404);
 });
 
+test("an artifact that was not taken says why, and only those that were are known", async () => {
+  await using hub = await TestHub.start();
+  await using _worker = await workerOf(hub, {
+    run: async (job: SimulatedJob) => {
+      job.started();
+      await job.sendArtifact("a", Buffer.from("x"));
+      const error = { code: "file_refused", message: "it is a folder, only files are taken" };
+      await job.exit({
+        artifacts: [
+          { path: "a", size: 1 },
+          { path: "d", error },
+        ],
+      });
+    },
+  });
+  const { id } = await hub.submit({ artifacts: ["a", "d"] });
+  await hub.wait(id);
+  const { status, json } = await hub.call(`/v1/jobs/${id}/artifacts/d`);
+  assert.deepEqual([status, json.error.code], [404, "artifact_unknown"]);
+  assert.equal(json.error.message, 'the job left no "d": it is a folder, only files are taken');
+  assert.deepEqual(json.error.details["known"], ["a"]);
+});
+
 test("an exit with part of its output missing is a result that says so", async () => {
   await using hub = await TestHub.start();
   const jobs = held();

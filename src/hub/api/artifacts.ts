@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { SallyportError } from "../../errors.ts";
+import type { Artifact } from "../../protocol/index.ts";
 import { findJob, type Api, type ApiContext } from "./context.ts";
 import { bodyOf } from "./streaming.ts";
 import { bytesReply, errorSchema } from "./views.ts";
@@ -22,24 +23,26 @@ export function artifactRoutes(app: Api, context: ApiContext): void {
       const job = await findJob(context, request, request.params.id);
       const path = request.params["*"];
       const artifact = await context.hub.store.jobs.artifact(job.id, path);
-      if (artifact === null) {
-        throw new SallyportError(
-          "artifact_unknown",
-          `the job left no ${JSON.stringify(path.slice(0, 200))}`,
-          {
-            details: {
-              path: path.slice(0, 200),
-              known: job.result?.artifacts.map((entry) => entry.path) ?? [],
-            },
-          },
-        );
-      }
+      if (artifact === null) throw artifactUnknown(path, job.result?.artifacts ?? []);
       void reply.type("application/octet-stream").header("content-length", artifact.size);
       if (request.method === "HEAD") return reply.send();
       const live = context.hub.live.open(job.id, "reader");
       return reply.send(bodyOf(inSteps(artifact), live));
     },
   );
+}
+
+function artifactUnknown(path: string, told: readonly Artifact[]): SallyportError {
+  const why = told.find((entry) => entry.path === path)?.error;
+  const name = path.slice(0, 200);
+  const reason = why === undefined ? "" : `: ${why.message}`;
+  return new SallyportError("artifact_unknown", `the job left no ${JSON.stringify(name)}${reason}`, {
+    details: {
+      path: name,
+      known: told.filter(({ error }) => error === undefined).map((entry) => entry.path),
+      ...(why !== undefined && { reason: why }),
+    },
+  });
 }
 
 /** Throws `artifact_unknown` when it is removed while it is read. */
