@@ -2,7 +2,7 @@
 import { readFile } from "node:fs/promises";
 import { readCredential, readTunnelFile } from "../config/index.ts";
 import { SallyportError } from "../errors.ts";
-import { explain, type EdgeWay, type ExplainStep, type ToldRoute } from "../tunnel/index.ts";
+import { certificatesIn, explain, type EdgeWay, type ExplainStep, type ToldRoute } from "../tunnel/index.ts";
 
 export interface ExplainRequest {
   readonly url: string;
@@ -36,9 +36,14 @@ function readEdge(text: string): Pick<EdgeWay, "host" | "port"> {
 async function readCa(path: string | undefined): Promise<string | null> {
   if (path === undefined) return null;
   try {
-    return await readFile(path, "utf8");
+    const pem = await readFile(path, "utf8");
+    certificatesIn(pem);
+    return pem;
   } catch (error) {
-    throw wrong(`--ca: ${(error as Error).message}`, "name the ca.crt that `sallyport certs init` made");
+    throw wrong(
+      `--ca: ${path}: ${(error as Error).message}`,
+      "name the ca.crt that `sallyport certs init` made",
+    );
   }
 }
 
