@@ -20,7 +20,7 @@ export const registerCerts: Register = (parent, dispatch) => {
   const init = certs
     .command("init")
     .description(
-      "make ca.crt, ca.key, tls.crt and tls.key; an authority that is there signs on, and nothing else is replaced",
+      "make ca.crt, ca.key, tls.crt and tls.key; an authority that is there signs on, and only what it signed is replaced",
     )
     .requiredOption("--domain <domain>", "the tunnel domain; the certificate is good for it and *.<domain>")
     .requiredOption("--output <dir>", "where the files go")
