@@ -112,7 +112,7 @@ test("a foreign Host or Origin is refused on every path and on the upgrade, with
     { host, origin: "null" },
   ];
   for (const headers of bad) {
-    for (const path of ["/v1/jobs", "/healthz", "/nowhere"]) {
+    for (const path of ["/v1/jobs", "/healthz", "/nowhere", "/v1/jobs/%zz"]) {
       const reply = await raw(hub, path, { ...headers, authorization });
       assert.equal(reply.status, 403, `${path} ${JSON.stringify(headers)}`);
       assert.match(reply.body, /origin_denied/);

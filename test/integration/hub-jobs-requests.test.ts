@@ -135,6 +135,9 @@ test("unknown jobs, paths and query keys are told apart", async () => {
   const url = await hub.call("/v1/jobs/%zz");
   assert.equal(url.status, 400);
   assert.equal(url.json.error.code, "request_invalid");
+  const long = await hub.call(`/v1/jobs/${"a".repeat(10_000)}`);
+  assert.equal(long.json.error.code, "request_invalid");
+  assert.ok(long.text.length < 500, "what was sent is not sent back");
 });
 
 test("jobs are listed newest first, page by page, by state and profile", async () => {

@@ -42,7 +42,10 @@ export async function createApi({ context, serverFactory }: ApiDeps): Promise<Ap
     routerOptions: { maxParamLength: 4_096 },
     requestIdHeader: false,
     genReqId: (request) => requestId(request.headers["x-request-id"]),
-    frameworkErrors: (error, request, reply) => void sendError(log, error, request, reply),
+    frameworkErrors: (error, request, reply) => {
+      void reply.header("x-request-id", request.id);
+      sendError(log, strangerError(context, request) ?? error, request, reply);
+    },
   });
   app.decorateRequest("identity", null);
   app.decorateRequest("bodyDigest", "");
@@ -99,6 +102,16 @@ async function letIn(context: ApiContext, request: FastifyRequest): Promise<void
   if (access === "neighbour") return context.hub.neighbours.admit(request.headers.authorization);
   request.identity = await authenticate(context.keys, request.headers);
   if (access !== undefined) requireScope(request.identity, ...access);
+}
+
+/** What is wrong with the names of a request whose path cannot be read, which passes no hook. */
+function strangerError({ names }: ApiContext, { headers }: FastifyRequest): unknown {
+  try {
+    checkNames({ host: headers.host, origin: headers.origin }, names);
+    return undefined;
+  } catch (error) {
+    return error;
+  }
 }
 
 /** The id a caller chose, when it is a sane token. */

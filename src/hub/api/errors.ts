@@ -11,6 +11,9 @@ const byFrameworkCode: Record<string, (message: string) => SallyportError> = {
     new SallyportError("media_type_unsupported", "content-type: this call does not take it", {
       details: { field: "content-type", fix: "send application/json" },
     }),
+  FST_ERR_BAD_URL: () =>
+    new SallyportError("request_invalid", "path: a part of it is not percent-encoded as UTF-8 has to be"),
+  FST_ERR_MAX_PARAM_LENGTH: () => new SallyportError("request_invalid", "path: a part of it is too long"),
 };
 
 export function toApiError(error: unknown): SallyportError {
