@@ -1,7 +1,7 @@
 /** Files that hold secrets: regular, ours, and closed to everybody else. */
 import { randomBytes } from "node:crypto";
 import type { Stats } from "node:fs";
-import { lstat, open, rename } from "node:fs/promises";
+import { lstat, open, rename, rm } from "node:fs/promises";
 import { dirname } from "node:path";
 import { SallyportError } from "../../errors.ts";
 import { makeFolder } from "../../hold.ts";
@@ -33,15 +33,18 @@ export async function secureStats(file: string): Promise<Stats | null> {
   return stats;
 }
 
-/** Replaces the file in one step, so that a crash leaves the old one or the new one. */
+/** Replaces the file in one step, so that a crash leaves the old one or the new one; where it cannot, it leaves the old one alone. */
 export async function writeSecurely(file: string, text: string): Promise<void> {
   const draft = `${file}.${randomBytes(6).toString("hex")}.tmp`;
-  {
+  try {
     await using handle = await open(draft, "wx", 0o600);
     await handle.writeFile(text);
     await handle.sync();
+    await rename(draft, file);
+  } catch (error) {
+    await rm(draft, { force: true });
+    throw error;
   }
-  await rename(draft, file);
   await using folder = await open(dirname(file), "r");
   await folder.sync();
 }

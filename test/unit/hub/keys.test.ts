@@ -1,9 +1,21 @@
 import assert from "node:assert/strict";
-import { chmod, chown, mkdir, mkdtemp, readFile, rm, stat, symlink, writeFile } from "node:fs/promises";
+import {
+  chmod,
+  chown,
+  mkdir,
+  mkdtemp,
+  readdir,
+  readFile,
+  rm,
+  stat,
+  symlink,
+  writeFile,
+} from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test, type TestContext } from "node:test";
 import { isError } from "../../../src/errors.ts";
+import { writeSecurely } from "../../../src/hub/auth/safe-file.ts";
 import { openKeyRing } from "../../../src/hub/index.ts";
 import { silentLog } from "../../../src/log.ts";
 
@@ -192,4 +204,11 @@ test("changes at once are all kept, whoever makes them", async (t) => {
   ]);
   const standing = (await ring.listKeys()).filter(({ revokedAt }) => revokedAt === null);
   assert.deepEqual(standing.map(({ name }) => name).sort(), ["a", "admin", "b", "c", "connector"]);
+});
+
+test("a file that cannot be replaced stays as it was, with no draft beside it", async (t) => {
+  const dir = await folder(t);
+  await mkdir(join(dir, "keys.json"));
+  await assert.rejects(writeSecurely(join(dir, "keys.json"), "secret"));
+  assert.deepEqual(await readdir(dir), ["keys.json"]);
 });
