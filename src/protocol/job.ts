@@ -9,7 +9,11 @@ const byteLength = (text: string): number => utf8.encode(text).length;
 export const sandboxPath = z
   .string()
   .min(1)
-  .refine((path) => byteLength(path) <= limits.pathBytes, `longer than ${limits.pathBytes} bytes`)
+  // looked at no further: what comes takes it apart
+  .refine((path) => byteLength(path) <= limits.pathBytes, {
+    error: `longer than ${limits.pathBytes} bytes`,
+    abort: true,
+  })
   .refine((path) => !/[\0\\]/.test(path), "must not hold NUL or a backslash")
   .refine(
     (path) =>

@@ -191,3 +191,26 @@ test("the hash of held leases does not depend on their order and changes with at
   assert.notEqual(leasesHash([a]), leasesHash([{ ...a, epoch: 2 }]));
   assert.notEqual(leasesHash([a]), leasesHash([{ ...a, attempt: 2 }]));
 });
+
+test("a path that is too long is not taken apart, and a name of any length is told in short", () => {
+  const problemsOf = (job: unknown): { field: string; reason: string }[] => {
+    const parsed = jobRequestSchema.safeParse(job);
+    assert.ok(!parsed.success);
+    const { message, details } = issuesToError(parsed.error, "request_invalid", "body");
+    assert.ok(message.length < 300, `${message.length} characters`);
+    return details["problems"] as { field: string; reason: string }[];
+  };
+  const base = { profile: "shell", command: ["true"] };
+  assert.deepEqual(problemsOf({ ...base, artifacts: ["a/".repeat(10_000)] }), [
+    { field: "artifacts[0]", reason: "longer than 1024 bytes" },
+  ]);
+  const name = "k".repeat(10_000);
+  for (const job of [
+    { ...base, [name]: 1 },
+    { ...base, env: { [name]: "" } },
+    { ...base, labels: { [name]: "" } },
+  ]) {
+    const [problem] = problemsOf(job);
+    assert.match(problem?.field ?? "", /k{128}…$/);
+  }
+});
