@@ -14,6 +14,8 @@ type RequestHandler = Parameters<typeof createHttpServer>[1];
 
 export interface ListenerOptions {
   tls: { cert: string; key: string } | undefined;
+  /** for the head of a request, from the connection on; a minute by default */
+  headMs?: number;
 }
 
 export class Listener {
@@ -22,11 +24,14 @@ export class Listener {
   readonly #replied = new Notifier();
 
   /** Requests go to `handler`; nothing listens yet. */
-  constructor(handler: RequestHandler, { tls }: ListenerOptions) {
+  constructor(handler: RequestHandler, { tls, headMs = 60_000 }: ListenerOptions) {
     const options = {
       // a missing Host is refused with our own reply, and a program may take its time to read its stdin
       requireHostHeader: false,
       requestTimeout: 0,
+      // which would let a head take its time as well, before anybody asks for a key
+      headersTimeout: headMs,
+      connectionsCheckingInterval: headMs / 2,
       // some clients offer HTTP/2 with every request; who does not take an offer answers as if it had not been made
       shouldUpgradeCallback: ({ headers }: IncomingMessage) => /^websocket$/i.test(headers.upgrade ?? ""),
     };
@@ -35,7 +40,7 @@ export class Listener {
         ? createHttpServer(options, handler)
         : createHttpsServer({ ...options, ...tls }, handler);
     this.server.prependListener("request", (_request, reply) => this.#count(reply));
-    this.server.on("clientError", (_error, socket: Socket) => refuse(socket));
+    this.server.on("clientError", (error: NodeJS.ErrnoException, socket: Socket) => refuse(socket, error));
   }
 
   /** Resolves once no request is being answered; rejects with the signal's reason. */
@@ -52,9 +57,9 @@ export class Listener {
   }
 }
 
-/** What is not HTTP at all. */
-function refuse(socket: Socket): void {
-  if (!socket.writable) {
+/** What is not HTTP at all; who was too slow to ask waits for no answer. */
+function refuse(socket: Socket, { code }: NodeJS.ErrnoException): void {
+  if (!socket.writable || code === "ERR_HTTP_REQUEST_TIMEOUT") {
     socket.destroy();
     return;
   }
