@@ -22,6 +22,29 @@ test("an exit told twice is recorded once and answered twice", async () => {
   assert.equal((await hub.wait(id)).result?.exitCode, 0);
 });
 
+test("an exit told by another worker is superseded, whatever it knows of the lease", async () => {
+  await using hub = await TestHub.start();
+  const jobs = held();
+  await using worker = await workerOf(hub, { run: jobs.run });
+  const { id } = await hub.submit();
+  const job = await jobs.next();
+  await using other = await workerOf(hub, { workerId: "other" });
+  const tell = async (): Promise<string | undefined> => {
+    const before = other.of("lease.done").length;
+    other.send({ type: "lease.exit", ...job.lease, outcome: job.outcome({ exitCode: 9 }) });
+    return (await eventually(() => other.of("lease.done")[before])).outcome;
+  };
+  assert.equal(await tell(), "superseded");
+  assert.equal((await hub.wait(id, "10ms")).result, null);
+  assert.equal(await job.exit(), "recorded");
+  assert.equal(await tell(), "superseded");
+  assert.equal((await hub.wait(id)).result?.exitCode, 0);
+  worker.vanish();
+  await worker.connect();
+  worker.send({ type: "lease.exit", ...job.lease, outcome: job.outcome({ exitCode: 7 }) });
+  assert.equal((await eventually(() => worker.of("lease.done")[1])).outcome, "recorded");
+});
+
 test("messages under a stale attempt or epoch are superseded and change nothing", async () => {
   await using hub = await TestHub.start();
   const jobs = held();
