@@ -41,6 +41,21 @@ test("a hello of a life that is over takes nothing from the life after it", asyn
   assert.deepEqual([ended.state, ended.attempts.length], ["succeeded", 1]);
 });
 
+test("a lease named twice in a hello takes one slot", async () => {
+  await using hub = await TestHub.start();
+  const jobs = held();
+  await using worker = await workerOf(hub, { run: jobs.run, slots: 2, heartbeats: false });
+  await hub.submit();
+  const job = await jobs.next();
+  worker.vanish();
+  const hello = worker.hello() as Extract<WorkerMessage, { type: "hello" }>;
+  await worker.connect(hub.url, { ...hello, leases: [...hello.leases, ...hello.leases] });
+  await hub.submit();
+  const second = await jobs.next();
+  await job.exit();
+  await second.exit();
+});
+
 test("a worker that vanishes loses its job when its lease is over", async () => {
   await using hub = await TestHub.start({ intervals: brisk });
   const jobs = held();

@@ -49,7 +49,8 @@ export async function handshake(
 async function takeUp(context: HubContext, connection: WorkerConnection, verdict: Verdict): Promise<void> {
   const lease: LeaseRef = refOf(verdict);
   const record = verdict.verdict === "continue" ? await context.store.jobs.get(lease.lease) : null;
-  if (record === null) return;
+  // a hello may name a lease twice: it takes one slot all the same
+  if (record === null || connection.heldUnder(lease) !== undefined) return;
   const job = connection.hold({ lease, spec: record.spec });
   job.confirmed = true;
   const startedAt = record.attempts.find((entry) => entry.attempt === lease.attempt)?.startedAt ?? null;
