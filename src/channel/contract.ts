@@ -20,7 +20,8 @@ export interface Channel<Out, In, Open, Accept> extends AsyncDisposable {
   open(meta: Open): OutgoingStream;
   /**
    * Starts delivery; called once. Messages come in order, one at a time; what arrived before is held for it. A handler that throws
-   * a `SallyportError` closes the channel with it.
+   * a `SallyportError` closes the channel with it. One that is not done with its message yet returns when it will be: while too many
+   * are not, nothing more is read from the far end, be it stream data or control.
    */
   listen(handlers: ChannelHandlers<In, Accept>): void;
   /** Resolves when the channel is over, with the reason (also when this side closed it); never rejects. */
@@ -32,7 +33,7 @@ export interface Channel<Out, In, Open, Accept> extends AsyncDisposable {
 }
 
 export interface ChannelHandlers<In, Accept> {
-  message(message: In): void;
+  message(message: In): Promise<void> | void;
   stream(stream: IncomingStream<Accept>): void;
 }
 

@@ -10,12 +10,14 @@ export const defaultKeepalive: KeepaliveOptions = { pingMs: 1_500, silenceMs: 4_
 
 interface Watched {
   readonly received: number;
+  readonly paused: boolean;
   ping(): void;
 }
 
 /**
  * Pings, and calls `silent` once when nothing arrived for `silenceMs`. Time is counted in ticks of an eighth of that: a
- * process that was itself held up reads what waits for it before the next tick, so it does not blame the far end.
+ * process that was itself held up reads what waits for it before the next tick, so it does not blame the far end; nor does one
+ * that reads nothing on purpose.
  */
 export class Keepalive implements Disposable {
   readonly #timer: NodeJS.Timeout;
@@ -28,7 +30,7 @@ export class Keepalive implements Disposable {
     let ticks = 0;
     let quiet = 0;
     this.#timer = setInterval(() => {
-      quiet = watched.received === received ? quiet + 1 : 0;
+      quiet = watched.received === received && !watched.paused ? quiet + 1 : 0;
       received = watched.received;
       if (quiet >= ticksOfSilence) {
         clearInterval(this.#timer);

@@ -2,6 +2,7 @@ import { deferred, withDeadline } from "../async/index.ts";
 import { isError, SallyportError } from "../errors.ts";
 import type { Log } from "../log.ts";
 import { decodeFrame } from "../protocol/index.ts";
+import { Backlog } from "./backlog.ts";
 import { outward } from "./close-codes.ts";
 import type { Channel, ChannelHandlers, Dialect, OutgoingStream } from "./contract.ts";
 import { asStreamOpen, decodeControl, encodeControl, encodeStreamOpen } from "./control.ts";
@@ -37,6 +38,7 @@ export class LiveChannel<Out, In, Open, Accept> implements Channel<Out, In, Open
   readonly #scheduler: Scheduler;
   readonly #streams: Streams<Accept>;
   readonly #held = new Held<ChannelHandlers<In, Accept>>();
+  readonly #backlog: Backlog;
   readonly #over = deferred<SallyportError>();
   /** set as soon as this side ends it, or learns that it ended */
   #reason: SallyportError | undefined;
@@ -47,6 +49,7 @@ export class LiveChannel<Out, In, Open, Accept> implements Channel<Out, In, Open
     this.#log = deps.log;
     this.closed = this.#over.promise;
     this.#scheduler = new Scheduler(deps.transport);
+    this.#backlog = new Backlog(deps.transport);
     this.#streams = new Streams<Accept>(
       {
         scheduler: this.#scheduler,
@@ -116,7 +119,10 @@ export class LiveChannel<Out, In, Open, Accept> implements Channel<Out, In, Open
     const control = decodeControl(text);
     if (control.type !== "stream.open") {
       const message = this.#dialect.message(control);
-      this.#held.deliver((handlers) => handlers.message(message), text.length);
+      this.#held.deliver(
+        (handlers) => this.#backlog.add(handlers.message(message), text.length),
+        text.length,
+      );
       return;
     }
     const { stream: id, meta } = asStreamOpen(control);
@@ -151,12 +157,13 @@ export class LiveChannel<Out, In, Open, Accept> implements Channel<Out, In, Open
     this.#over.resolve(this.#reason ?? reason);
   }
 
-  /** Everything that waits on the channel is told now, once. */
+  /** Everything that waits on the channel is told now, once. The far end's part in closing is read whatever still waits here. */
   #settle(reason: SallyportError): void {
     if (this.#reason !== undefined) return;
     this.#reason = reason;
     this.#keepalive[Symbol.dispose]();
     this.#held.clear();
+    this.#transport.resume();
     this.#streams.fail(closedBy(reason));
   }
 }

@@ -93,6 +93,7 @@ class MemoryTransport implements Transport {
   #received = 0;
   #delayMs = 0;
   #stalled = false;
+  #paused = false;
   #state: "open" | "closing" | "over" = "open";
   /** takes back the next turn */
   #cancelTurn: (() => void) | undefined;
@@ -107,6 +108,10 @@ class MemoryTransport implements Transport {
 
   get received(): number {
     return this.#received;
+  }
+
+  get paused(): boolean {
+    return this.#paused;
   }
 
   link(far: MemoryTransport): void {
@@ -124,6 +129,15 @@ class MemoryTransport implements Transport {
 
   sendBinary(bytes: Uint8Array): void {
     this.#send(bytes.length, (far) => far.#take(bytes.length, (handlers) => handlers.binary(bytes)));
+  }
+
+  pause(): void {
+    this.#paused = true;
+  }
+
+  resume(): void {
+    this.#paused = false;
+    if (this.#far !== undefined) this.#far.#schedule();
   }
 
   ping(): void {
@@ -191,9 +205,13 @@ class MemoryTransport implements Transport {
     this.over(tooLarge);
   }
 
+  get #isHeld(): boolean {
+    return this.#stalled || this.#far?.paused === true;
+  }
+
   #schedule(): void {
     const first = this.#sent[0];
-    if (this.#cancelTurn !== undefined || this.#stalled || first === undefined) return;
+    if (this.#cancelTurn !== undefined || this.#isHeld || first === undefined) return;
     const waitMs = first.due - performance.now();
     if (waitMs > 0) {
       const timer = setTimeout(() => this.#deliver(), waitMs);
@@ -208,7 +226,7 @@ class MemoryTransport implements Transport {
     this.#cancelTurn = undefined;
     let bytes = 0;
     let next = this.#sent[0];
-    while (next !== undefined && bytes < bytesPerTurn && next.due <= performance.now() && !this.#stalled) {
+    while (next !== undefined && bytes < bytesPerTurn && next.due <= performance.now() && !this.#isHeld) {
       this.#sent.shift();
       bytes += next.bytes;
       this.#buffered -= next.bytes;

@@ -35,6 +35,10 @@ export class WsTransport implements Transport {
     return this.#socket.bytesRead;
   }
 
+  get paused(): boolean {
+    return this.#ws.isPaused;
+  }
+
   attach(handlers: TransportHandlers): void {
     this.#drained = () => handlers.drained();
     let failure: SallyportError | undefined;
@@ -57,6 +61,14 @@ export class WsTransport implements Transport {
 
   sendBinary(bytes: Uint8Array): void {
     this.#send(bytes);
+  }
+
+  pause(): void {
+    this.#ws.pause();
+  }
+
+  resume(): void {
+    this.#ws.resume();
   }
 
   ping(): void {

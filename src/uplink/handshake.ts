@@ -33,14 +33,12 @@ export async function handshake<P extends Party>(
   let handlers: HubHandlers | undefined;
   channel.listen({
     message(message) {
-      if (handlers !== undefined) {
-        handlers.message(message);
-        return;
-      }
+      if (handlers !== undefined) return handlers.message(message);
       const welcome = check(message, welcomes[hello.type]);
-      if (signal.aborted) return;
+      if (signal.aborted) return undefined;
       handlers = adopt(welcome);
       welcomed.resolve();
+      return undefined;
     },
     stream(stream) {
       if (handlers === undefined)

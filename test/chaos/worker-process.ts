@@ -58,7 +58,7 @@ async function dial(signal: AbortSignal): Promise<WorkerChannel> {
           ledger.write({ type: "offered", job: lease, attempt, epoch });
           grants.set(lease, { attempt, epoch });
         }
-        handlers.message(message);
+        return handlers.message(message);
       },
       stream: (stream) => handlers.stream(stream),
     });

@@ -144,6 +144,56 @@ test("a far end that makes the hub answer but reads nothing is cut off", async (
   b.abort(new SallyportError("cancelled", "test over"));
 });
 
+test("who says more than is dealt with has to wait, and nothing of it is lost", async () => {
+  const { a, b } = memoryChannelPair(dialect, dialect);
+  await using _pair = a;
+  const dealtWith = deferred<void>();
+  const taken: unknown[] = [];
+  const all = deferred<void>();
+  const total = 20_000;
+  b.listen({
+    message({ n }) {
+      taken.push(n);
+      if (taken.length === total) all.resolve();
+      return dealtWith.promise;
+    },
+    stream: nothing,
+  });
+  for (let n = 0; n < total; n += 1) a.send({ type: "note", n });
+  for (let turn = 0; turn < 1_000; turn += 1) await new Promise((resolve) => void setImmediate(resolve));
+  assert.equal(taken.length, 256);
+  dealtWith.resolve();
+  await soon(all.promise, "the rest");
+  assert.deepEqual(
+    taken,
+    Array.from({ length: total }, (_, n) => n),
+  );
+});
+
+test("a flood of large messages is not read before those that came are dealt with", async () => {
+  const dealtWith = deferred<void>();
+  let taken = 0;
+  const full = deferred<void>();
+  await using hub = await startHub({
+    onChannel: (channel) =>
+      channel.listen({
+        message() {
+          taken += 1;
+          if (taken === 8) full.resolve();
+          return dealtWith.promise;
+        },
+        stream: nothing,
+      }),
+  });
+  const { ws } = await rawDialler(hub);
+  const note = JSON.stringify({ type: "note", pad: "x".repeat(2 ** 20) });
+  for (let n = 0; n < 64; n += 1) ws.send(note);
+  await soon(full.promise, "what may wait");
+  for (let turn = 0; turn < 5_000; turn += 1) await new Promise((resolve) => void setImmediate(resolve));
+  assert.ok(taken < 10, `${taken} messages`);
+  ws.terminate();
+});
+
 test("many tiny data frames cost little more than their bytes", async () => {
   const { a, b } = memoryChannelPair(dialect, dialect);
   const incoming = deferred<IncomingStream<Json>>();

@@ -24,7 +24,8 @@ type Stream = Parameters<Parameters<HubChannel["listen"]>[0]["stream"]>[0];
 
 /** Whoever a channel turned out to belong to. */
 interface Served {
-  message(message: WorkerMessage): void;
+  /** Settles once the message is dealt with. */
+  message(message: WorkerMessage): Promise<void> | void;
   stream(stream: Stream): void;
   /** The channel is over: nothing of it is left behind once this resolves. */
   over(reason: SallyportError): Promise<void> | void;
@@ -42,19 +43,16 @@ export async function serveChannel(
   channel.listen({
     message(message) {
       if ("routes" in message && message.routes.length > 0) requireScope(identity, "connector");
-      if (served !== undefined) {
-        served.message(message);
-        return;
-      }
+      if (served !== undefined) return served.message(message);
       clearTimeout(helloTimer);
       if (message.type === "connector.hello") {
         requireScope(identity, "connector");
         served = new ConnectorServer(context, channel, message);
-        return;
+        return undefined;
       }
       requireScope(identity, "worker");
       served = new ConnectionServer(context, channel);
-      served.message(message);
+      return served.message(message);
     },
     stream(stream) {
       if (served === undefined) checkStreamLegal(stream.meta.kind, "new");
@@ -78,10 +76,12 @@ class ConnectionServer implements Served {
     this.#channel = channel;
   }
 
-  message(message: WorkerMessage): void {
+  message(message: WorkerMessage): Promise<void> {
     checkLegal(message.type, this.#currentPhase);
     this.#connection?.seen();
-    this.#context.tasks.start(`message ${message.type}`, () => this.#answer(message));
+    const answered = this.#answer(message);
+    this.#context.tasks.start(`message ${message.type}`, () => answered);
+    return answered;
   }
 
   stream(stream: Stream): void {

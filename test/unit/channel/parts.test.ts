@@ -4,6 +4,7 @@ import * as fc from "fast-check";
 import { ChunkQueue } from "../../../src/channel/chunk-queue.ts";
 import { closeOf, errorOfClose } from "../../../src/channel/close-codes.ts";
 import { decodeControl } from "../../../src/channel/control.ts";
+import { Keepalive } from "../../../src/channel/keepalive.ts";
 import { maxBuffered, Scheduler } from "../../../src/channel/scheduler.ts";
 import { errorCodes, isError, SallyportError, type ErrorCode } from "../../../src/errors.ts";
 
@@ -56,6 +57,18 @@ test("streams take turns, and nothing is handed over while the transport holds e
   transport.buffered = 0;
   scheduler.pump();
   assert.equal(sent.join(""), "abcaba");
+});
+
+test("silence ends a channel, but not while this side reads nothing", (context) => {
+  context.mock.timers.enable({ apis: ["setInterval"] });
+  let over = 0;
+  const watched = { received: 0, paused: true, ping: (): void => undefined };
+  using _keepalive = new Keepalive(watched, () => (over += 1), { pingMs: 1_500, silenceMs: 4_000 });
+  context.mock.timers.tick(60_000);
+  assert.equal(over, 0);
+  watched.paused = false;
+  context.mock.timers.tick(4_000);
+  assert.equal(over, 1);
 });
 
 test("every error survives a close: the same code, a reason of at most 123 bytes that is valid UTF-8", () => {
