@@ -14,6 +14,8 @@ export const limits = {
   codeBytes: 1 * 2 ** 20,
   /** bytes of a job's `files` and `stdin` text together */
   inputBytes: 64 * 2 ** 20,
+  /** bytes of a job as it is offered, in JSON and without those contents: what one message holds, less what an offer says besides */
+  specBytes: 4 * 2 ** 20 - 16 * 2 ** 10,
   /** files of one job */
   files: 1_000,
   /** bytes of a path inside the sandbox */

@@ -11,7 +11,7 @@ export interface ResolvedJob {
   inputs: Uint8Array | null;
 }
 
-/** Throws `language_unknown`, `limit_exceeds_profile`, `host_not_allowed` or `request_invalid`, each naming the field. */
+/** Throws `language_unknown`, `limit_exceeds_profile`, `host_not_allowed`, `body_too_large` or `request_invalid`, each naming the field. */
 export function resolveJob(request: ParsedJobRequest, profile: ProfileOffer): ResolvedJob {
   const files = request.files.map((file) =>
     Buffer.from(file.text ?? file.base64 ?? "", file.text === undefined ? "base64" : "utf8"),
@@ -27,24 +27,34 @@ export function resolveJob(request: ParsedJobRequest, profile: ProfileOffer): Re
   }
   refuseTwins(request.files.map((file) => file.path));
   checkGrants(request, profile);
-  return {
-    inputs: inputs.length === 0 ? null : inputs,
-    spec: {
-      profile: profile.name,
-      run: runOf(request, profile),
-      env: request.env,
-      files: request.files.map((file, at) => ({ path: file.path, size: files[at]?.length ?? 0 })),
-      stdin: stdinOf(request.stdin, stdinText),
-      mcp: request.mcp,
-      timeoutMs: timeoutOf(request, profile),
-      outputBytes: profile.limits.output,
-      artifacts: request.artifacts,
-      artifactBytes: profile.limits.artifacts,
-      labels: request.labels,
-      priority: request.priority,
-      maxAttempts: request.retry.maxAttempts,
-    },
+  const spec: JobSpec = {
+    profile: profile.name,
+    run: runOf(request, profile),
+    env: request.env,
+    files: request.files.map((file, at) => ({ path: file.path, size: files[at]?.length ?? 0 })),
+    stdin: stdinOf(request.stdin, stdinText),
+    mcp: request.mcp,
+    timeoutMs: timeoutOf(request, profile),
+    outputBytes: profile.limits.output,
+    artifacts: request.artifacts,
+    artifactBytes: profile.limits.artifacts,
+    labels: request.labels,
+    priority: request.priority,
+    maxAttempts: request.retry.maxAttempts,
   };
+  checkOffer(spec);
+  return { inputs: inputs.length === 0 ? null : inputs, spec };
+}
+
+/** No worker could be offered what one message does not hold: each field may be small enough by itself, and a control character takes six bytes. */
+function checkOffer(spec: JobSpec): void {
+  const bytes = Buffer.byteLength(JSON.stringify(spec));
+  if (bytes <= limits.specBytes) return;
+  throw refuse(
+    "body_too_large",
+    "job",
+    `is ${bytes} bytes as it is offered to workers, the limit is ${limits.specBytes}`,
+  );
 }
 
 function refuse(

@@ -165,6 +165,15 @@ test("inputs and time are taken up to their limit and refused above it", () => {
   );
 });
 
+test("a job is refused that no message can offer, though each of its fields is small enough", () => {
+  const spelled = (char: string): string => char.repeat(limits.codeBytes);
+  assert.throws(
+    () => resolve({ profile: "python", code: spelled("\u0001") }),
+    (error) => isError(error, "body_too_large") && error.details["field"] === "job",
+  );
+  assert.ok(resolve({ profile: "python", code: spelled("\n") }));
+});
+
 test("any JSON is a job or one coded error", () => {
   fc.assert(
     fc.property(fc.jsonValue(), (json) => {
