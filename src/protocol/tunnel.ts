@@ -12,7 +12,7 @@ export const routeHost = z
 export const routeSchema = z.object({
   host: routeHost,
   /** the subdomain below the tunnel domain, which a job may name instead */
-  name: z.string().min(1).max(253).nullable(),
+  name: routeHost.nullable(),
 });
 export type Route = z.output<typeof routeSchema>;
 

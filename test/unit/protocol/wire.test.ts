@@ -94,6 +94,14 @@ for (const { file, read, names, key } of sides) {
   });
 }
 
+test("the longest list of routes fits one message", () => {
+  const longest = (at: number): string => `${at}`.padStart(253, "x");
+  const routes = Array.from({ length: limits.routes }, (_, at) => ({ host: longest(at), name: longest(at) }));
+  const message = { type: "connector.welcome", protocol: 1, hubId: "h".repeat(128), routes };
+  assert.deepEqual(workerDialect.message(message), message);
+  assert.ok(Buffer.byteLength(JSON.stringify(message)) <= limits.messageBytes);
+});
+
 suite("the protocol document", () => {
   const text = readFileSync(new URL("../../../src/protocol/README.md", import.meta.url), "utf8");
 
