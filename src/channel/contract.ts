@@ -14,6 +14,8 @@ export interface Dialect<In, Accept> {
 export interface Channel<Out, In, Open, Accept> extends AsyncDisposable {
   /** address of the far end, for logs */
   readonly peer: string;
+  /** bytes handed over that have not left yet */
+  readonly unsent: number;
   /** Queues a control message; a no-op once the channel is closed (the loss shows in `closed`). Throws `frame_too_large`. */
   send(message: Out): void;
   /** Opens a stream towards the far end. Throws `channel_closed`, or `capacity_exhausted` when too many are open. */

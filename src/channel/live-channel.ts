@@ -74,6 +74,10 @@ export class LiveChannel<Out, In, Open, Accept> implements Channel<Out, In, Open
     return this.#transport.peer;
   }
 
+  get unsent(): number {
+    return this.#transport.buffered;
+  }
+
   send(message: Out): void {
     const text = encodeControl(message);
     this.#sendNow(text.length, () => this.#transport.sendText(text));
