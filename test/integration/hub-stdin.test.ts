@@ -29,6 +29,22 @@ test("a program's stdin is fed as it reads, over several requests, until one end
   assert.deepEqual([late.status, late.json.error.code], [409, "stdin_closed"]);
 });
 
+test("a worker that says it has all of stdin need not have granted it", async () => {
+  await using hub = await TestHub.start();
+  await using _worker = await workerOf(hub, {
+    run: async (job) => {
+      const stream = await job.incoming("stdin");
+      for await (const _chunk of stream.chunks);
+      stream.finish();
+      await job.exit();
+    },
+  });
+  const { id } = await hub.submit({ stdin: { stream: true } });
+  const posted = await hub.call(`/v1/jobs/${id}/stdin`, { method: "POST", body: "all of it" });
+  assert.equal(posted.status, 204);
+  assert.equal((await hub.wait(id)).state, "succeeded");
+});
+
 test("stdin that nobody reads is refused: never asked for, closed by the program, or with the job", async () => {
   await using hub = await TestHub.start();
   const jobs: SimulatedJob[] = [];

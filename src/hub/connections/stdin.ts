@@ -51,10 +51,12 @@ export class StdinFeed {
     this.#stream.end();
   }
 
-  /** Resolves when everything written was granted back; rejects when the stream ended before that. */
+  /** Resolves when everything written was granted back, or the far end said that it has it all; rejects when the stream ended before that. */
   async #taken(): Promise<void> {
+    const finished = (): Promise<boolean> => this.#stream.finished.then(() => true);
+    const granted = (): Promise<boolean> => this.#granted.wait().then(() => false);
     while (this.#stream.granted < this.#written) {
-      await Promise.race([this.#granted.wait(), this.#stream.finished]);
+      if (await Promise.race([granted(), finished()])) return;
     }
   }
 }
