@@ -4,6 +4,8 @@
  */
 import { z } from "zod";
 import { SallyportError } from "../errors.ts";
+import { limits } from "./limits.ts";
+import { nestsTooDeep } from "./nesting.ts";
 
 export const recordKinds = { stdout: 1, stderr: 2, event: 3, gap: 4 } as const;
 export type RecordKind = keyof typeof recordKinds;
@@ -121,7 +123,9 @@ export function countOutput(bytes: Uint8Array): OutputCount {
 function readJson<T>(record: LogRecord, kind: RecordKind, schema: z.ZodType<T>): T {
   if (record.kind !== kind) throw violation(`${record.kind} read as ${kind}`);
   try {
-    return schema.parse(JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(record.bytes)));
+    const json = new TextDecoder("utf-8", { fatal: true }).decode(record.bytes);
+    if (nestsTooDeep(json)) throw violation(`nested deeper than ${limits.jsonDepth}`);
+    return schema.parse(JSON.parse(json));
   } catch (cause) {
     throw new SallyportError("protocol_violation", `record: ${kind} does not hold its JSON`, { cause });
   }

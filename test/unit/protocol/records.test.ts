@@ -157,4 +157,6 @@ test("events and gaps hold their JSON, and nothing else passes for them", () => 
   assert.throws(() => readGap(eventRecord(1, { event: "started" })), violated);
   assert.throws(() => readEvent({ kind: "event", at: 1, bytes: Buffer.from([0xff]) }), violated);
   assert.throws(() => readEvent({ kind: "event", at: 1, bytes: Buffer.from('{"no":1}') }), violated);
+  const deep = `{"event":"call","x":${"[".repeat(100)}${"]".repeat(100)}}`;
+  assert.throws(() => readEvent({ kind: "event", at: 1, bytes: Buffer.from(deep) }), violated);
 });
