@@ -60,9 +60,10 @@ export class TunnelHub {
   }
 
   #tell(): void {
+    const ready = [...this.#untold].filter(({ channel }) => channel.unsent <= maxUnsent);
+    if (ready.length === 0) return;
     const routes = this.routes.known();
-    for (const member of this.#untold) {
-      if (member.channel.unsent > maxUnsent) continue;
+    for (const member of ready) {
       this.#untold.delete(member);
       member.channel.send({ type: "routes", routes });
     }
