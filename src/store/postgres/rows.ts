@@ -2,6 +2,7 @@
 import type { JobResult, JobSpec } from "../../protocol/index.ts";
 import type { AttemptRecord, JobRecord } from "../contract.ts";
 import type { DatabaseClock } from "./clock.ts";
+import { Line } from "./line.ts";
 import type { News } from "./news.ts";
 
 import type {
@@ -41,7 +42,7 @@ export class Rows {
   readonly #byKey = new Map<string, string>();
   readonly #workers: Map<string, WorkerRow>;
   readonly #seqs: number[];
-  readonly #waiting = new Map<string, Waiting>();
+  readonly #lines = new Map<string, Line>();
   readonly #shares: Map<string, Share>;
   readonly #vtimes: Map<string, number>;
   #queued: number;
@@ -166,23 +167,16 @@ export class Rows {
     this.news.jobs.add(id);
   }
 
-  /**
-   * Who is next in a pool, of those looked at: the tenant whose turn comes first takes it with its most urgent job, and the job that had
-   * the turn gets that one's.
-   */
+  /** Who is next in a pool, of those looked at, with the turn it takes; the job that had the turn has that one's. */
   next(pool: string): Waiting | undefined {
-    const waiting = [...this.#waiting.values()].filter(
-      ({ job }) => job.pool === pool && job.state === "queued" && this.#jobs.get(job.id) === job,
-    );
-    // which job has a turn changes, whose turn it is does not
-    const turn = firstOf(waiting, (a, b) => a.job.vft - b.job.vft || compare(a.tenant, b.tenant));
-    const ofTenant = waiting.filter(({ tenant }) => tenant === turn?.tenant);
-    const urgent = firstOf(ofTenant, ({ job: a }, { job: b }) => b.priority - a.priority || a.seq - b.seq);
-    if (turn === undefined || urgent === undefined || turn === urgent) return urgent;
-    const { vft } = turn.job;
-    this.update(turn.job, { vft: urgent.job.vft });
-    this.update(urgent.job, { vft });
-    return urgent;
+    const next = this.#lines.get(pool)?.next();
+    if (next === undefined) return undefined;
+    const { job, holder } = next;
+    if (holder === job) return job;
+    const { vft } = holder.job;
+    this.update(holder.job, { vft: job.job.vft });
+    this.update(job.job, { vft });
+    return job;
   }
 
   /** The pool's present moves on to the virtual finish of a job that was claimed. */
@@ -258,7 +252,9 @@ export class Rows {
     const { id } = waiting.job;
     const job = this.#jobs.get(id) ?? waiting.job;
     this.#jobs.set(id, job);
-    this.#waiting.set(id, { ...waiting, job });
+    const line = this.#lines.get(job.pool) ?? new Line();
+    this.#lines.set(job.pool, line);
+    line.add({ ...waiting, job });
   }
 
   #keep(row: AttemptRow): void {
@@ -273,20 +269,6 @@ export class Rows {
     this.queuedBy.set(pool, (this.queuedBy.get(pool) ?? 0) + change);
     if (change > 0) this.news.queued = true;
   }
-}
-
-function firstOf(
-  waiting: readonly Waiting[],
-  order: (a: Waiting, b: Waiting) => number,
-): Waiting | undefined {
-  return waiting.reduce<Waiting | undefined>(
-    (first, next) => (first === undefined || order(next, first) < 0 ? next : first),
-    undefined,
-  );
-}
-
-function compare(a: string, b: string): number {
-  return a === b ? 0 : a < b ? -1 : 1;
 }
 
 function keyOf(tenant: string, key: string): string {
