@@ -114,7 +114,7 @@ export interface JobStore {
   list(filter: JobFilter): Promise<JobPage>;
   inputs(id: string): Promise<Uint8Array | null>;
   /**
-   * A job that waits ends as `cancelled` at once (`ended: true`); for one that is offered or held the wish is kept and `lease` names
+   * A job that waits ends as `cancelled` at once (`ended: true`), and its tenant's jobs behind it move up; for one that is offered or held the wish is kept and `lease` names
    * who to tell: its command may have been started. A terminal job is left as it is.
    */
   cancel(id: string, now: number): Promise<{ ended: boolean; lease: HeldBy | null; job: JobRecord } | null>;

@@ -113,7 +113,7 @@ test("a file of a later build is refused, with both versions, and left as it is"
   later.close();
   await assert.rejects(home.open(), (error) => {
     assert.ok(isError(error, "store_unavailable"));
-    assert.deepEqual([error.details["schema"], error.details["known"]], [99, 3]);
+    assert.deepEqual([error.details["schema"], error.details["known"]], [99, 4]);
     return true;
   });
 });

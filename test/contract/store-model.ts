@@ -146,6 +146,7 @@ export class Model {
     if (job === undefined) return null;
     if (job.state === "queued") {
       this.#terminal(job, "cancelled", null);
+      this.#lapse(job);
       return { ended: true, lease: null };
     }
     if (!open.includes(job.state)) return { ended: false, lease: null };
@@ -279,6 +280,14 @@ export class Model {
       .sort((a, b) => b.priority - a.priority || a.order - b.order);
     if (turn !== undefined && urgent !== undefined) [turn.vft, urgent.vft] = [urgent.vft, turn.vft];
     return urgent;
+  }
+
+  /** The tenant is left its first turns. */
+  #lapse({ pool, tenant, vft }: ModelJob): void {
+    const ofTenant = this.waiting(pool).filter((job) => job.tenant === tenant);
+    const last = ofTenant.at(-1);
+    if (last !== undefined) last.vft = Math.min(last.vft, vft);
+    this.#lastVft.set(`${pool}|${tenant}`, Math.max(0, ...ofTenant.map((job) => job.vft)));
   }
 
   #return(job: ModelJob): boolean {

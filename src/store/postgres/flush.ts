@@ -101,9 +101,9 @@ const insertJobs = statement(
 
 const writeShare = statement(
   "write_shares",
-  `INSERT INTO shares AS s (pool, tenant, last_vft)
+  `INSERT INTO shares (pool, tenant, last_vft)
    SELECT * FROM unnest($1::text[], $2::text[], $3::float8[]) AS n (pool, tenant, last_vft) ORDER BY pool, tenant
-   ON CONFLICT (pool, tenant) DO UPDATE SET last_vft = greatest(s.last_vft, excluded.last_vft)`,
+   ON CONFLICT (pool, tenant) DO UPDATE SET last_vft = excluded.last_vft`,
 );
 
 /** As its calls leave it: a job that is handed over with the commit that takes it is written once. */

@@ -37,7 +37,7 @@ export async function carryOut(
 
 type Run = { kind: "rows"; calls: RowCall<unknown>[] } | { kind: "direct"; calls: DirectCall<unknown>[] };
 
-/** Neighbours of one kind go together, except that a claim looks anew at who waits behind a call that may have changed it. */
+/** Neighbours of one kind go together, except that a call looks anew at who waits behind one that may have changed what it hangs on. */
 function runsOf(calls: readonly Call<unknown>[]): Run[] {
   const runs: Run[] = [];
   for (const call of calls) {
@@ -45,15 +45,17 @@ function runsOf(calls: readonly Call<unknown>[]): Run[] {
     if (call.kind === "direct") {
       if (last?.kind === "direct") last.calls.push(call);
       else runs.push({ kind: "direct", calls: [call] });
-    } else if (last?.kind === "rows" && !(isClaim(call) && last.calls.some(({ requeues }) => requeues))) {
+    } else if (last?.kind === "rows" && !last.calls.some((before) => looksAnew(call, before))) {
       last.calls.push(call);
     } else runs.push({ kind: "rows", calls: [call] });
   }
   return runs;
 }
 
-function isClaim({ needs }: RowCall<unknown>): boolean {
-  return needs.claim !== undefined;
+/** A job that leaves in the group it came with was not there when the others of its tenant were looked at. */
+function looksAnew({ needs }: RowCall<unknown>, before: RowCall<unknown>): boolean {
+  if (needs.claim !== undefined) return before.requeues === true;
+  return needs.leaver !== undefined && before.needs.newJob?.id === needs.leaver;
 }
 
 async function decideTogether(

@@ -74,6 +74,24 @@ const lockShares = statement(
     ORDER BY s.pool, s.tenant FOR UPDATE OF s`,
 );
 
+/** Also of those that are offered, which a neighbour of the call may put back. */
+const shareOfLeavers =
+  "SELECT pool, tenant, count(*) AS count FROM open_jobs WHERE id = ANY ($1::text[]) GROUP BY pool, tenant";
+
+const lockLeaversShares = statement(
+  "lock_leavers_shares",
+  `SELECT s.pool, s.tenant, last_vft AS "lastVft" FROM (${shareOfLeavers}) AS l
+     JOIN shares AS s ON s.pool = l.pool AND s.tenant = l.tenant ORDER BY s.pool, s.tenant FOR UPDATE OF s`,
+);
+
+/** Of each tenant some job of which may leave, the last turns: as many as may lapse, and the one before them. */
+const lockLast = statement(
+  "lock_last",
+  `SELECT w.* FROM (${shareOfLeavers}) AS l CROSS JOIN LATERAL (
+     SELECT ${jobColumns} FROM open_jobs AS o WHERE o.pool = l.pool AND o.tenant = l.tenant AND o.state = 'queued'
+      ORDER BY - o.vft LIMIT l.count + 1 FOR UPDATE SKIP LOCKED) AS w`,
+);
+
 /** Two hubs may be the first with one tenant: the row is made, and locked, by who comes first. */
 const enterShares = statement(
   "enter_shares",
@@ -136,9 +154,10 @@ export async function load(transaction: Transaction, needs: AllNeeds): Promise<R
   const records = [...needs.records, ...newJobs.map(({ id }) => id)];
   const ids = [...new Set([...needs.jobs, ...records])];
   const keyed = newJobs.filter(({ key }) => key !== null);
-  const [jobs, orphans, attempts, recorded, earlier, queued, seqs, lines, { workers, holders }] =
+  const [jobs, last, orphans, attempts, recorded, earlier, queued, seqs, lines, { workers, holders }] =
     await Promise.all([
       loadJobs(connection, ids, sessions),
+      loadLast(connection, needs),
       needs.expiredAt === null ? [] : connection.run<OpenJob>(lockOrphans),
       loadAttempts(connection, ids, sessions),
       ifAny(records, () => connection.run<Known>(readRecorded, [records])),
@@ -152,12 +171,13 @@ export async function load(transaction: Transaction, needs: AllNeeds): Promise<R
       begun,
     ]);
   return new Rows(transaction, {
-    jobs: [...orphans, ...jobs],
+    jobs: [...last.jobs, ...orphans, ...jobs],
     orphans: orphans.map(({ id }) => id),
     attempts,
     recorded: [...recorded, ...earlier],
     workers: [...workers, ...holders],
     ...lines,
+    shares: [...last.shares, ...lines.shares],
     queued: queued[0]?.queued ?? 0,
     seqs: seqs.map(({ seq }) => seq),
   });
@@ -220,15 +240,30 @@ async function loadLines(
 
 /** `counts`: by pool, how many turns. */
 async function loadWaiting(connection: Connection, counts: ReadonlyMap<string, number>): Promise<Waiting[]> {
-  const [, rows] = await Promise.all([
-    connection.run(sortNothing),
+  const rows = await inOrder(connection, () =>
     connection.run<OpenJob & { of: string } & Omit<Waiting, "job" | "tenant">>(lockWaiting, [
       [...counts.keys()],
       [...counts.values()],
     ]),
-    connection.run(sortAgain),
-  ]);
+  );
   return rows.map(({ of: tenant, spec, hasInputs, ...job }) => ({ job, tenant, spec, hasInputs }));
+}
+
+/** What turns a tenant has left when its jobs leave; behind the statement that locks these. */
+async function loadLast(
+  connection: Connection,
+  { leavers }: AllNeeds,
+): Promise<{ jobs: OpenJob[]; shares: Share[] }> {
+  const [shares, jobs] = await Promise.all([
+    ifAny(leavers, () => connection.run<Share>(lockLeaversShares, [leavers])),
+    ifAny(leavers, () => inOrder(connection, () => connection.run<OpenJob>(lockLast, [leavers]))),
+  ]);
+  return { jobs, shares };
+}
+
+async function inOrder<T>(connection: Connection, run: () => Promise<T>): Promise<T> {
+  const [, rows] = await Promise.all([connection.run(sortNothing), run(), connection.run(sortAgain)]);
+  return rows;
 }
 
 async function loadShares(connection: Connection, newJobs: AllNeeds["newJobs"]): Promise<Share[]> {

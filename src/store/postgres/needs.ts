@@ -10,6 +10,8 @@ export interface Needs {
   workers?: readonly string[];
   /** every session whose lease is over at this time by the caller's clock */
   expiredAt?: number;
+  /** id of a job that may leave while it waits: what its tenant's turns hang on */
+  leaver?: string;
   newJob?: { id: string; tenant: string; key: string | null; pool: string };
   /** the first in a pool's queue, for a session that must not be over */
   claim?: { pool: string; sessionId: string; limit: number };
@@ -21,6 +23,7 @@ export interface AllNeeds {
   sessions: string[];
   workers: string[];
   expiredAt: number | null;
+  leavers: string[];
   newJobs: NonNullable<Needs["newJob"]>[];
   claims: NonNullable<Needs["claim"]>[];
 }
@@ -33,6 +36,7 @@ export function gather(needs: readonly Needs[]): AllNeeds {
     sessions: unique(needs.flatMap(({ sessions = [] }) => sessions)),
     workers: unique(needs.flatMap(({ workers = [] }) => workers)),
     expiredAt: expiries.length === 0 ? null : Math.max(...expiries),
+    leavers: unique(needs.flatMap(({ leaver }) => leaver ?? [])),
     newJobs: needs.flatMap(({ newJob }) => newJob ?? []),
     claims: needs.flatMap(({ claim }) => claim ?? []),
   };

@@ -179,6 +179,19 @@ export class Rows {
     return job;
   }
 
+  /** Of its tenant's turns the last one goes with a job that waited, not its own: those behind it move up as if it had never come. */
+  lapse({ pool, tenant, vft }: OpenJob): void {
+    const share = this.#shares.get(keyOf(pool, tenant ?? ""));
+    const waiting = [...this.#jobs.values()].filter(
+      (job) => job.state === "queued" && job.pool === pool && job.tenant === tenant,
+    );
+    const [last, beforeLast] = waiting.sort((a, b) => b.vft - a.vft);
+    if (share === undefined) return;
+    if (last !== undefined && last.vft > vft) this.update(last, { vft });
+    share.lastVft = Math.max(last?.vft ?? 0, beforeLast?.vft ?? 0);
+    this.changedShares.add(share);
+  }
+
   /** The pool's present moves on to the virtual finish of a job that was claimed. */
   advance({ pool, vft }: OpenJob): void {
     const vtime = Math.max(this.#vtimes.get(pool) ?? 0, vft);

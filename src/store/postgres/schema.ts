@@ -178,3 +178,7 @@ UPDATE open_jobs AS o SET tenant = j.tenant FROM jobs AS j WHERE j.seq = o.seq;
 CREATE INDEX open_jobs_turns ON open_jobs (pool, vft, tenant, seq) WHERE state = 'queued';
 CREATE INDEX open_jobs_urgent ON open_jobs (pool, tenant, priority DESC, seq) WHERE state = 'queued';
 `;
+
+/** the last turn a tenant has; as an expression it is in no other index's order */
+export const schemaV6 =
+  "CREATE INDEX open_jobs_last ON open_jobs (pool, tenant, (- vft)) WHERE state = 'queued'";

@@ -1,12 +1,12 @@
 import { SallyportError } from "../../errors.ts";
 import type { Db } from "./database.ts";
-import { schemaV1, schemaV2, schemaV3 } from "./schema.ts";
+import { schemaV1, schemaV2, schemaV3, schemaV4 } from "./schema.ts";
 
 /** Tells our files from other SQLite files ("SPRT"). */
 const applicationId = 0x53505254;
 
 /** What leads from version n to n + 1. Steps are only ever added. */
-const steps: readonly string[] = [schemaV1, schemaV2, schemaV3];
+const steps: readonly string[] = [schemaV1, schemaV2, schemaV3, schemaV4];
 
 /** Brings the file to this build's schema, all of it or nothing. Throws `store_unavailable` for a file of a later build. */
 export function migrate(db: Db): void {

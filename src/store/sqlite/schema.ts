@@ -154,3 +154,6 @@ DROP INDEX jobs_waiting;
 CREATE INDEX jobs_turns ON jobs (pool, vft, tenant) WHERE state = 'queued';
 CREATE INDEX jobs_urgent ON jobs (pool, tenant, priority DESC) WHERE state = 'queued';
 `;
+
+/** the last turn a tenant has */
+export const schemaV4 = "CREATE INDEX jobs_last ON jobs (pool, tenant, vft) WHERE state = 'queued'";

@@ -133,6 +133,26 @@ export function claimsLaws({ engine, promise }: Laws): void {
       );
     });
 
+    promise("jobs that were cancelled while they waited leave their tenant no later turns", async (store) => {
+      const session = await openSession(store);
+      const submit = async (tenant: string, ...names: string[]): Promise<void> => {
+        for (const name of names) await store.jobs.submit(newJob(name, { tenant }));
+      };
+      const claim = async (limit: number): Promise<string[]> =>
+        (await store.leases.claim({ pool: "python", sessionId: session.id, limit, now: 1 })).map(
+          ({ jobId }) => jobId,
+        );
+      await submit("a", "a0", "a1", "a2", "a3", "a4");
+      await submit("b", "b0", "b1", "b2", "b3", "b4", "b5");
+      await Promise.all(["a0", "a1", "a3"].map((id) => store.jobs.cancel(id, 2)));
+      await submit("a", "a5");
+      assert.deepEqual(await claim(5), ["a2", "b0", "a4", "b1", "a5"]);
+      await submit("a", "a6", "a7");
+      for (const id of ["a7", "a6"]) await store.jobs.cancel(id, 3);
+      await submit("a", "a8");
+      assert.deepEqual(await claim(9), ["b2", "a8", "b3", "b4", "b5"]);
+    });
+
     promise("tenants with a backlog are served by their weights", async (store) => {
       const session = await openSession(store);
       const submit = (tenant: string, weight: number, count: number) =>

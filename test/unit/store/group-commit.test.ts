@@ -96,7 +96,7 @@ test("the schema is made once, and a migration that fails leaves nothing behind"
   store.db.exec("DROP TABLE profiles");
   migrate(store.db);
   migrate(store.db);
-  assert.equal(store.db.pragma("user_version"), 3);
+  assert.equal(store.db.pragma("user_version"), 4);
 });
 
 /** The statements `act` reads with, its values as they stand for themselves. */

@@ -12,14 +12,16 @@ export interface Cancelled {
 export function cancel(id: string, now: number): RowCall<Cancelled | null> {
   return {
     kind: "rows",
-    needs: { records: [id] },
+    needs: { records: [id], leaver: id },
     requeues: true,
     decide: (rows) => {
       const job = rows.job(id);
       const ended = job?.state === "queued";
       const lease = job === undefined || ended ? null : holderOf(job);
-      if (ended) endWaiting(rows, job, now);
-      else if (job !== undefined) rows.update(job, { cancelRequested: true });
+      if (ended) {
+        endWaiting(rows, job, now);
+        rows.lapse(job);
+      } else if (job !== undefined) rows.update(job, { cancelRequested: true });
       if (lease !== null) rows.news.cancels.push(lease);
       const record = rows.record(id);
       return record === null ? null : { ended, lease, job: record };

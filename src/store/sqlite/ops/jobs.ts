@@ -103,10 +103,32 @@ export function cancel(db: Db, { id, now }: { id: string; now: number }): Cancel
   if (job === undefined) return null;
   const waits = job.state === "queued";
   const given = !waits && !isTerminal(job);
-  if (waits) endWaiting(db, job, now);
+  if (waits) {
+    endWaiting(db, job, now);
+    lapse(db, job);
+  }
   if (given) db.run("UPDATE jobs SET cancel_requested = 1 WHERE seq = ?", job.seq);
   const raw = readJob(db, id);
   return raw === undefined ? null : { ended: waits, lease: given ? holderOf(db, job) : null, job: raw };
+}
+
+/** Of its tenant's turns the last one goes with a job that waited, not its own: those behind it move up as if it had never come. */
+function lapse(db: Db, { pool, tenant, vft }: JobRow): void {
+  const ofTenant = "pool = ? AND tenant = ? AND state = 'queued' ORDER BY vft DESC LIMIT 1";
+  db.run(
+    `UPDATE jobs SET vft = ? WHERE vft > ? AND seq = (SELECT seq FROM jobs WHERE ${ofTenant})`,
+    vft,
+    vft,
+    pool,
+    tenant,
+  );
+  db.run(
+    `UPDATE shares SET last_vft = ifnull((SELECT vft FROM jobs WHERE ${ofTenant}), 0) WHERE pool = ? AND tenant = ?`,
+    pool,
+    tenant,
+    pool,
+    tenant,
+  );
 }
 
 function holderOf(db: Db, job: JobRow): HeldBy | null {

@@ -7,7 +7,10 @@ import type { Db } from "../database.ts";
 export interface JobRow {
   seq: number;
   id: string;
+  tenant: string;
+  pool: string;
   state: string;
+  vft: number;
   epoch: number;
   attempts: number;
   max_attempts: number;
@@ -30,7 +33,7 @@ export interface AttemptRow {
 }
 
 const jobColumns =
-  "seq, id, state, epoch, attempts, max_attempts, session, cancel_requested, queued_at, queued_ms";
+  "seq, id, tenant, pool, state, vft, epoch, attempts, max_attempts, session, cancel_requested, queued_at, queued_ms";
 
 export function findJob(db: Db, id: string): JobRow | undefined {
   return db.get<JobRow>(`SELECT ${jobColumns} FROM jobs WHERE id = ?`, id);
