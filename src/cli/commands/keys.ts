@@ -14,7 +14,7 @@ interface KeyFlags {
   weight?: string;
 }
 
-const mostWeight = 1_000_000;
+const [leastWeight, mostWeight] = [0.000_001, 1_000_000];
 
 export const registerKeys: Register = (parent, dispatch) => {
   const keys = group(
@@ -58,10 +58,10 @@ async function open(context: Context, flags: KeyFlags): Promise<Keys> {
 async function addKey(context: Context, flags: KeyFlags, [name = ""]: string[]): Promise<number> {
   if (name === "" || name.length > 128) throw usageError("the key's name is empty or too long", "name it");
   const weight = Number(flags.weight);
-  if (!(weight > 0 && weight <= mostWeight)) {
+  if (!(weight >= leastWeight && weight <= mostWeight)) {
     throw usageError(
       `--weight: ${flags.weight} is not a weight`,
-      `write a number above 0, up to ${mostWeight}`,
+      `write a number from 0.000001 to ${mostWeight}`,
     );
   }
   const scopes = flags.scope ?? ["jobs"];

@@ -11,8 +11,11 @@ export type Scope = (typeof scopes)[number];
 const keyRecordSchema = z.strictObject({
   name: z.string().min(1).max(128),
   tenant: z.string().min(1).max(128),
-  /** share of the fleet relative to other tenants */
-  weight: z.number().positive().max(1_000_000),
+  /**
+   * Share of the fleet relative to other tenants. A turn is 1 / weight behind the one before: a tenant of next to none would move everybody's
+   * present to where the turns of all others are the same number.
+   */
+  weight: z.number().min(0.000_001).max(1_000_000),
   scopes: z.array(z.enum(scopes)).min(1),
   sha256: z.string().regex(/^[0-9a-f]{64}$/, "must be a SHA-256 in lower-case hex"),
   createdAt: z.iso.datetime(),

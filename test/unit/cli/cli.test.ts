@@ -22,6 +22,7 @@ const wrongLines: [string[], RegExp][] = [
   [["worker", "--hub", "hub.example.com", "--token-file", "key"], /--hub: "hub\.example\.com"/],
   [["connector", "--hub", "ftp://h", "--token-file", "key", "--tunnel", "t.yaml"], /--hub: "ftp:\/\/h"/],
   [["keys", "add", "x", "--weight", "0"], /--weight/],
+  [["keys", "add", "x", "--weight", "1e-300"], /--weight/],
   [["keys", "add", "x", "--weight", "Infinity"], /--weight/],
   [["keys", "add", "x", "--tenant", ""], /--tenant/],
   [["hub", "--listen", "x"], /--listen/],

@@ -184,8 +184,12 @@ test("a key nobody could use is not added, and the file is looked at no oftener 
   const dir = await folder(t);
   const ring = await openKeyRing({ log }, { dir, recheckMs: 1e9 });
   const before = await readFile(join(dir, "keys.json"), "utf8");
-  const bad = { name: "", tenant: "t", weight: 1, scopes: ["jobs"] as const };
-  await assert.rejects(ring.addKey(bad), (error) => isError(error, "config_invalid"));
+  const good = { name: "x", tenant: "t", weight: 1, scopes: ["jobs"] as const };
+  for (const bad of [
+    { ...good, name: "" },
+    { ...good, weight: 1e-300 },
+  ])
+    await assert.rejects(ring.addKey(bad), (error) => isError(error, "config_invalid"));
   assert.equal(await readFile(join(dir, "keys.json"), "utf8"), before);
   const admin = (await readFile(join(dir, "admin.key"), "utf8")).trim();
   await writeFile(join(dir, "keys.json"), '{"keys":[]}');
