@@ -124,6 +124,32 @@ test("a transaction that a crash undid is not taken for the later one that was g
   while (!(await crash(rounds))) assert.ok((rounds += 1) < 20, "no number was given out again");
 });
 
+test(
+  "a call that loses its connection each time is given up, and the next one is served",
+  { timeout: 30_000 },
+  async () => {
+    await using home = newHome();
+    await using proxy = await CommitProxy.start(server);
+    await using store = await openPostgresStore(deps, {
+      url: proxy.url,
+      schema: home.schema,
+      patienceMs: 200,
+    });
+    let lost = 0;
+    const loseEach = (): void =>
+      proxy.killAtCommit(() => {
+        lost += 1;
+        loseEach();
+        void server.terminate("sallyport writer");
+      });
+    loseEach();
+    await assert.rejects(store.jobs.submit(newJob("j1")), { code: "store_unavailable", retryable: true });
+    assert.ok(lost > 1, "it was tried again");
+    proxy.killAtCommit(() => void server.terminate("sallyport writer"));
+    assert.equal((await store.jobs.submit(newJob("j2"))).created, true);
+  },
+);
+
 test("a database that is started anew keeps calls waiting, and nothing is lost or done twice", async () => {
   await using home = newHome();
   const store = await home.open();

@@ -161,8 +161,11 @@ export class Writer implements AsyncDisposable {
           { err: storeError(error), calls: group.length },
           "lost the database, connecting anew",
         );
-        if (attempt.answers === undefined || attempt.marked === undefined) continue;
-        if (await this.#isCommitted(attempt.marked, until)) return attempt.answers;
+        const { answers, marked } = attempt;
+        if (answers !== undefined && marked !== undefined && (await this.#isCommitted(marked, until)))
+          return answers;
+        // it may be the group that costs the connection: one that takes too long, say
+        if (performance.now() > until) throw storeError(error);
       }
     }
   }
