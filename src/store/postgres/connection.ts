@@ -16,6 +16,8 @@ export interface ConnectionOptions {
 }
 
 const connectMs = 5_000;
+/** by how much an answer may be later than the server's own limit, `ms`; a connection that is silent for longer is given up */
+export const lateMs = 2_000;
 const idleInTransactionMs = 10_000;
 const lockMs = 5_000;
 
@@ -51,7 +53,7 @@ export class Connection implements AsyncDisposable {
       application_name: options.name,
       connectionTimeoutMillis: connectMs,
       statement_timeout: options.statementMs ?? 15_000,
-      query_timeout: (options.statementMs ?? 15_000) + 5_000,
+      query_timeout: (options.statementMs ?? 15_000) + lateMs,
       lock_timeout: lockMs,
       idle_in_transaction_session_timeout: idleInTransactionMs,
       keepAlive: true,

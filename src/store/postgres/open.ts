@@ -22,6 +22,12 @@ export interface PostgresStoreOptions {
   patienceMs?: number;
 }
 
+/**
+ * How long one statement of the writer may take, `ms`. Renewals wait behind it: where a firewall or a failover leaves a connection that
+ * nobody answers on, a new one must be there before workers think that their hub is gone.
+ */
+export const writeMs = 8_000;
+
 /** how long a step of the schema may take, `ms` */
 const migrationMs = 600_000;
 
@@ -35,7 +41,7 @@ export async function openStore(deps: { log: Log }, options: PostgresStoreOption
   const reader = held.use(new Reader({ ...connect, name: "sallyport reader", connections: readers }));
   const writer = await Writer.open(
     { ...deps, clock, onNews: (news) => hints.tell(news) },
-    { ...connect, name: "sallyport writer", patienceMs },
+    { ...connect, name: "sallyport writer", statementMs: writeMs, patienceMs },
   );
   held.move();
   return new PostgresStore({ writer, reader, hints, clock }, { queueCap });

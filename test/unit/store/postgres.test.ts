@@ -2,10 +2,17 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import * as fc from "fast-check";
 import { steadyNow } from "../../../src/async/index.ts";
+import { defaultIntervals } from "../../../src/protocol/index.ts";
 import { SallyportError, type ErrorCode } from "../../../src/errors.ts";
 import { DatabaseClock } from "../../../src/store/postgres/clock.ts";
 import { isContention, isLoss, storeError } from "../../../src/store/postgres/errors.ts";
+import { lateMs } from "../../../src/store/postgres/connection.ts";
+import { writeMs } from "../../../src/store/postgres/open.ts";
 import { parseHint, payloadsOf } from "../../../src/store/postgres/hint-text.ts";
+
+test("a connection that nobody answers on is given up before workers give up their hub", () => {
+  assert.ok(writeMs + lateMs < defaultIntervals.suspectMs);
+});
 
 const told = (sqlstate: string): Error => Object.assign(new Error("said so"), { code: sqlstate });
 
