@@ -1,6 +1,7 @@
 /** Reads MCP traffic of both protocol eras and holds it to a tool rule. Owns the MCP SDK. */
 export type { CallEnd, CallOutcome, ListPage, ToolCall, ToolRule, ToolVerdict } from "./contract.ts";
 export { throughToolPolicy } from "./policy/policy.ts";
+export { EventSplitter, readEvent, rewriteEvent } from "./policy/sse.ts";
 export {
   toolListDigest,
   ToolPin,

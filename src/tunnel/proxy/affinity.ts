@@ -7,6 +7,7 @@ import {
   type HttpRequest,
   type HttpResponse,
 } from "../../exchange/index.ts";
+import { connectorIn, withConnector, withoutConnector } from "./endpoint.ts";
 import type { SessionSeal } from "./sessions.ts";
 
 export interface AffinityDeps {
@@ -32,24 +33,30 @@ export function throughAffinity(deps: AffinityDeps, forward: Forward): Forward {
     const seals = deps.seals();
     const [newest] = seals;
     if (newest === undefined) return await forward(request, signal);
-    const id = headerOf(request.headers, sessionHeader);
+    const session = headerOf(request.headers, sessionHeader);
+    const id = session ?? connectorIn(request.target);
     if (id === undefined) return sealed(await forward(request, signal), request, { newest, ...deps });
     const place = seals.map((seal) => seal.open(request.host, id)).find((found) => found !== null);
     if (place === undefined) throw unknownSession("this tunnel gave out no such session id");
     if (place.connector !== deps.connector) return await carryOn(deps, { request, ...place }, signal);
-    const headers = withHeader(request.headers, sessionHeader, place.session);
-    return sealed(await forward({ ...request, headers }, signal), request, { newest, ...deps });
+    const own =
+      session === undefined
+        ? { ...request, target: withoutConnector(request.target) }
+        : { ...request, headers: withHeader(request.headers, sessionHeader, place.session) };
+    return sealed(await forward(own, signal), request, { newest, ...deps });
   };
 }
 
 function sealed(
   response: HttpResponse,
-  { host }: HttpRequest,
+  request: HttpRequest,
   { newest, connector }: { newest: SessionSeal; connector: string },
 ): HttpResponse {
   const session = headerOf(response.headers, sessionHeader);
-  if (session === undefined) return response;
-  const id = newest.seal(host, { connector, session });
+  if (session === undefined) {
+    return withConnector(request, response, newest.seal(request.host, { connector, session: "" }));
+  }
+  const id = newest.seal(request.host, { connector, session });
   return { ...response, headers: withHeader(response.headers, sessionHeader, id) };
 }
 

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { generateKeyPairSync } from "node:crypto";
+import { Readable } from "node:stream";
 import { test } from "node:test";
 import * as fc from "fast-check";
 import { isError, SallyportError } from "../../../../src/errors.ts";
@@ -71,6 +72,73 @@ test("what may have arrived at the session's connector is told as it broke; anyt
   assert.equal(await broken(new Error("aborted"), AbortSignal.abort(left)), left);
 });
 
+const eventsOf = (text: string, type = "text/event-stream"): HttpResponse => ({
+  status: 200,
+  headers: [["content-type", type]],
+  body: bytesBody(Buffer.from(text)),
+});
+
+test("of a stream's events only a first one that names an endpoint is touched, however it comes apart", async () => {
+  const deps: AffinityDeps = { connector: "one", seals: () => [seal], toPeer: null };
+  const told = async (response: HttpResponse, over = {}): Promise<string> =>
+    await textOf((await throughAffinity(deps, async () => response)(aRequest(over), live())).body);
+  const id = seal.seal(aRequest().host, { connector: "one", session: "" });
+  const rest = "event: endpoint\ndata: /later\n\ndata: half";
+  for (const [url, join] of [
+    ["/messages?sessionId=a", "&"],
+    ["/messages", "?"],
+  ] as const) {
+    const text = `: hello\n\nevent: endpoint\ndata: ${url}\n\n${rest}`;
+    const expected = `: hello\n\nevent: endpoint\ndata: ${url}${join}sallyport-connector=${id}\n\n${rest}`;
+    assert.equal(await told(eventsOf(text)), expected);
+    const bytes = Readable.from([...Buffer.from(text)].map((byte) => Buffer.from([byte])));
+    assert.equal(await told({ ...eventsOf(""), body: bytes }), expected);
+    assert.equal(await told(eventsOf(text), { method: "POST" }), text);
+    assert.equal(await told(eventsOf(text, "text/plain")), text);
+  }
+  for (const text of [
+    "",
+    "event: message\ndata: {}\n\n" + rest,
+    "event: endpoint\ndata: /cut",
+    "x".repeat(1e5),
+  ])
+    assert.equal(await told(eventsOf(text)), text);
+});
+
+/** Speaks the transport of 2024-11-05, and knows the sessions of its own streams only. */
+const oldServer = (own: string): Promise<Upstream> =>
+  upstream((message, reply) => {
+    if (message.method === "GET") {
+      reply.writeHead(200, { "content-type": "text/event-stream" });
+      reply.write(`event: endpoint\ndata: /messages?sessionId=${own}\n\n`);
+    } else if (message.url === `/messages?sessionId=${own}`) reply.writeHead(202).end(own);
+    else reply.writeHead(400).end("no transport found for sessionId");
+  });
+
+test("a session of the old transport goes on with its stream's connector, and without it is one nobody knows", async () => {
+  for (const isCut of [false, true]) {
+    await using both = await pair(oldServer);
+    const leaving = new AbortController();
+    const stream = await both.callers[0]?.forward(aRequest({ target: "/sse" }), leaving.signal);
+    assert.ok(stream);
+    const [first] = (await stream.body.take(1).toArray()) as [Buffer];
+    const target = /^data: (.*)$/m.exec(first.toString())?.[1] ?? "";
+    if (isCut) both.cut();
+    const told: [number, string][] = [];
+    for (const caller of both.callers) {
+      const request = aRequest({ method: "POST", target, body: bytesBody(Buffer.from("x")) });
+      const { status, body } = await caller.forward(request, live());
+      told.push([status, await textOf(body)]);
+    }
+    const [atOne, atTwo] = told;
+    assert.deepEqual(atOne, [202, "up-one"]);
+    if (!isCut) assert.deepEqual(atTwo, [202, "up-one"]);
+    else assert.deepEqual([atTwo?.[0], JSON.parse(atTwo?.[1] ?? "").error], [404, "mcp_session_unknown"]);
+    assert.equal(both.upstreams[1].requests.length, 0);
+    leaving.abort();
+  }
+});
+
 /** Gives out its own session id and knows no other. */
 const sessionServer = (own: string): Promise<Upstream> =>
   upstream((message, reply) => {
@@ -88,8 +156,8 @@ interface Pair extends AsyncDisposable {
 }
 
 /** Two connectors of one tunnel, each with an upstream of its own. */
-async function pair(): Promise<Pair> {
-  const upstreams = [await sessionServer("up-one"), await sessionServer("up-two")] as const;
+async function pair(server = sessionServer): Promise<Pair> {
+  const upstreams = [await server("up-one"), await server("up-two")] as const;
   const tunnels = new Map<string, Tunnel>();
   let isCut = false;
   const peer = {
