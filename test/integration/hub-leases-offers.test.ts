@@ -148,6 +148,17 @@ test("a tenant with a long queue does not keep another waiting; weights share th
   assert.ok(firstFifteen >= 9 && firstFifteen <= 11, order.join(" "));
 });
 
+test("a long queue for one profile does not keep a job for another waiting", async () => {
+  await using hub = await TestHub.start();
+  await (await workerOf(hub))[Symbol.asyncDispose]();
+  for (let count = 0; count < 10; count += 1) await hub.submit();
+  const other = await hub.submit({ profile: "python", language: "python", code: "1", command: undefined });
+  await using worker = await workerOf(hub, { slots: 1, run: async (job) => void (await job.exit()) });
+  await hub.wait(other.id);
+  const at = worker.of("offer").findIndex(({ lease }) => lease === other.id);
+  assert.ok(at <= 1, `it came after ${at} others`);
+});
+
 test("a higher priority goes first within a tenant", async () => {
   await using hub = await TestHub.start();
   await (await workerOf(hub))[Symbol.asyncDispose]();

@@ -6,16 +6,18 @@ import type { WorkerConnection } from "../connections/worker-connection.ts";
 import { isStoreTrouble } from "../connections/persist.ts";
 import { allot, leavesWaiting, type Allotment } from "./match.ts";
 import { offer, offerAhead } from "./offer.ts";
+import { PoolTurns } from "./pool-turns.ts";
 
 /** wait after the store failed, `ms` */
 const troubleMs = 500;
 
 /** Gives what waits to who has room, whenever something changed, until the signal fires. */
 export async function dispatchLoop(context: HubContext, signal: AbortSignal): Promise<void> {
+  const turns = new PoolTurns();
   while (!signal.aborted) {
     const woken = context.wake.wait();
     try {
-      await dispatchOnce(context);
+      await dispatchOnce(context, turns);
       await abortable(woken, signal);
     } catch (error) {
       if (signal.aborted) return;
@@ -57,12 +59,13 @@ export async function dispatchAlong(
 }
 
 /** One look at the pools and the workers: one claim per pool and worker, all in one go. */
-async function dispatchOnce(context: HubContext): Promise<void> {
+async function dispatchOnce(context: HubContext, turns: PoolTurns): Promise<void> {
   if (roomyWorkers(context).length === 0) return;
   const seen = context.wake.looks();
-  const pools = await context.store.leases.pools();
+  const pools = turns.inOrder(await context.store.leases.pools());
   const rooms = context.registry.all().map((connection) => connection.room());
   const allotments = allot(pools, rooms);
+  turns.given(allotments);
   seen(leavesWaiting(pools, rooms, allotments));
   await Promise.all(allotments.map((allotment) => claimAndOffer(context, allotment)));
 }

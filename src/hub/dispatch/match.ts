@@ -34,18 +34,16 @@ export interface Allotment {
 }
 
 /**
- * Hands out free slots one by one, the pools in turn (the longest waiting first), so that no pool takes them all. Each goes to a
+ * Hands out free slots one by one, the pools in turn as they stand, so that no pool takes them all. Each goes to a
  * worker that has the labels, the profile, a slot and the memory: one with a warm sandbox before one without, then the least loaded.
  */
 export function allot(pools: readonly WaitingPool[], rooms: readonly Room[]): Allotment[] {
   const ledgers = rooms.map(openLedger);
-  const open = pools
-    .toSorted((a, b) => a.oldestAt - b.oldestAt)
-    .map((pool) => ({
-      pool,
-      left: pool.queued,
-      candidates: ledgers.filter((ledger) => suits(pool, ledger.room)),
-    }));
+  const open = pools.map((pool) => ({
+    pool,
+    left: pool.queued,
+    candidates: ledgers.filter((ledger) => suits(pool, ledger.room)),
+  }));
   const granted = new Map<string, Allotment>();
   for (let progress = true; progress;) {
     progress = false;

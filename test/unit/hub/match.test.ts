@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import * as fc from "fast-check";
 import { allot, type Room, type WaitingPool } from "../../../src/hub/dispatch/match.ts";
+import { PoolTurns } from "../../../src/hub/dispatch/pool-turns.ts";
 
 function pool(over: Partial<WaitingPool> = {}): WaitingPool {
   return { pool: "p", profile: "python", labels: {}, queued: 1, oldestAt: 0, ...over };
@@ -50,7 +51,7 @@ test("among equals the least loaded worker is next, so a burst spreads", () => {
   ]);
 });
 
-test("pools take turns, the one that waits longest first", () => {
+test("pools take turns", () => {
   const pools = [
     pool({ pool: "big", queued: 100, oldestAt: 5 }),
     pool({ pool: "old", queued: 1, oldestAt: 1 }),
@@ -63,6 +64,24 @@ test("pools take turns, the one that waits longest first", () => {
       { pool: "old", profile: "python", workerId: "a", limit: 1 },
     ],
   );
+});
+
+test("the longest waiting pool comes first once; who was given a slot, or comes anew, stands behind the others", () => {
+  const turns = new PoolTurns();
+  const [a, b, c, d] = ["a", "b", "c", "d"].map((name, at) => pool({ pool: name, queued: 9, oldestAt: at }));
+  assert.ok(a && b && c && d);
+  const serve = (waiting: Parameters<typeof allot>[0], slots = 1): string => {
+    const given = allot(turns.inOrder(waiting), [room("w", { slots, totalSlots: 9 })]);
+    turns.given(given);
+    return given.map((one) => one.pool).join("");
+  };
+  assert.equal(serve([c, b]), "b");
+  assert.equal(serve([a, b, c]), "c");
+  assert.equal(serve([a, b, c]), "b");
+  assert.equal(serve([a, b, c, d]), "a");
+  assert.equal(serve([b, c, d], 2), "cb");
+  assert.equal(serve([b, c, d]), "d");
+  assert.equal(serve([]), "");
 });
 
 test("nobody is given more than it has room for, and no pool more than waits in it", () => {
