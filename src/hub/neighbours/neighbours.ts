@@ -5,7 +5,7 @@ import { deadlineSignal, sleep, withDeadline } from "../../async/index.ts";
 import { SallyportError } from "../../errors.ts";
 import type { Log } from "../../log.ts";
 import type { HubDirectory, HubRecord } from "../../store/index.ts";
-import { askHub, type Question } from "./request.ts";
+import { askHub, unreachable, type Question } from "./request.ts";
 
 /** how often a hub says that it lives, and how long it is believed, `ms` */
 const announceEveryMs = 2_000;
@@ -30,6 +30,8 @@ export interface NeighboursOptions {
   hubId: string;
   /** how long a neighbour may take to answer, `ms`; default 2 s */
   answerMs?: number;
+  /** how often it is looked whether one that is handed something lives still, `ms`; default 2 s */
+  lookMs?: number;
   /** questions under way at once, so that clients cannot make hubs drown each other; default 256 */
   atOnce?: number;
 }
@@ -39,6 +41,7 @@ export class Neighbours {
   readonly #log: Log;
   readonly #hubId: string;
   readonly #answerMs: number;
+  readonly #lookMs: number;
   readonly #atOnce: number;
   /** 256 random bits, for this process only */
   readonly #secret = randomBytes(32).toString("base64url");
@@ -46,12 +49,13 @@ export class Neighbours {
 
   constructor(
     { directory, log }: NeighboursDeps,
-    { hubId, answerMs = 2_000, atOnce = 256 }: NeighboursOptions,
+    { hubId, answerMs = 2_000, lookMs = announceEveryMs, atOnce = 256 }: NeighboursOptions,
   ) {
     this.#directory = directory;
     this.#log = log;
     this.#hubId = hubId;
     this.#answerMs = answerMs;
+    this.#lookMs = lookMs;
     this.#atOnce = atOnce;
   }
 
@@ -101,9 +105,30 @@ export class Neighbours {
     return asked;
   }
 
-  /** Hands `body` on; resolves once the other side took all of it. Throws what it refuses with, and `hub_unreachable`. */
+  /**
+   * Hands `body` on; resolves once the other side took all of it. A program takes its input when it likes, so what ends the wait is not
+   * time, but that the other hub lives no more. Throws what it refuses with, and `hub_unreachable`.
+   */
   async send(hub: HubRecord, question: Question, signal: AbortSignal): Promise<void> {
-    await askHub(hub, question, signal);
+    const [over, gone] = [new AbortController(), new AbortController()];
+    this.#leaves(hub, over.signal).then(
+      () => gone.abort(unreachable(hub)),
+      () => undefined,
+    );
+    try {
+      await askHub(hub, question, AbortSignal.any([signal, gone.signal]));
+    } finally {
+      over.abort();
+    }
+  }
+
+  /** Resolves once it is not among those that live; rejects when the signal fires. */
+  async #leaves({ hubId }: HubRecord, signal: AbortSignal): Promise<void> {
+    for (let lives = true; lives;) {
+      await sleep(this.#lookMs, signal);
+      const hubs = await this.#others().catch(() => null);
+      lives = hubs === null || hubs.some((other) => other.hubId === hubId);
+    }
   }
 
   async #others(): Promise<HubRecord[]> {

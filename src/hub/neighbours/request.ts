@@ -28,11 +28,15 @@ export async function askHub(hub: HubRecord, question: Question, signal: AbortSi
   } catch (error) {
     signal.throwIfAborted();
     if (isError(error)) throw error;
-    throw new SallyportError("hub_unreachable", `${hub.hubId} does not answer at ${hub.url}`, {
-      details: { hub: hub.hubId, fix: "hubs must reach each other at the address each one advertises" },
-      cause: error,
-    });
+    throw unreachable(hub, error);
   }
+}
+
+export function unreachable({ hubId, url }: HubRecord, cause?: unknown): SallyportError {
+  return new SallyportError("hub_unreachable", `${hubId} does not answer at ${url}`, {
+    details: { hub: hubId, fix: "hubs must reach each other at the address each one advertises" },
+    cause,
+  });
 }
 
 async function send(hub: HubRecord, question: Question, signal: AbortSignal): Promise<IncomingMessage> {

@@ -6,6 +6,7 @@ import type { AddressInfo } from "node:net";
 import { hostname } from "node:os";
 import { test } from "node:test";
 import { z } from "zod";
+import { deferred } from "../../../src/async/index.ts";
 import { SallyportError, isError } from "../../../src/errors.ts";
 import { Neighbours, type NeighboursOptions } from "../../../src/hub/neighbours/neighbours.ts";
 import { advertisedName, advertisedUrl } from "../../../src/hub/options.ts";
@@ -86,6 +87,34 @@ test("a hub that answers nothing of use is silent, and costs the others nothing"
   );
   assert.equal(asked.silent.length, hubs.length);
 });
+
+test(
+  "what is handed to a hub that stands still ends once that hub lives no more, not before",
+  { timeout: 10_000 },
+  async () => {
+    const asked = deferred<void>();
+    await using server = await listening(() => asked.resolve());
+    const frozen = record("b", server.url);
+    const looks = [[frozen], "away", [frozen], []] as const;
+    let looked = 0;
+    const directory = {
+      live: () => {
+        const seen = looks[looked++] ?? [];
+        return seen === "away"
+          ? Promise.reject(new Error("the database is away"))
+          : Promise.resolve([...seen]);
+      },
+      announce: () => Promise.resolve(),
+      leave: () => Promise.resolve(),
+    };
+    const neighbours = new Neighbours({ directory, log: silentLog() }, { hubId: own, lookMs: 5 });
+    const sent = neighbours.send(frozen, { method: "POST", path: "/x" }, new AbortController().signal);
+    sent.catch(() => undefined);
+    await asked.promise;
+    await assert.rejects(sent, (error) => isError(error, "hub_unreachable"));
+    assert.equal(looked, looks.length);
+  },
+);
 
 test("questions beyond so many at once are refused, and room comes back", async () => {
   const waiting: (() => void)[] = [];
