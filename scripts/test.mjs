@@ -2,6 +2,7 @@
 import { availableParallelism } from "node:os";
 import { command, runNode } from "./setup/command.mjs";
 import { setUp } from "./setup/index.mjs";
+import { removeSandboxes } from "./test/sandboxes.mjs";
 import { Scratch } from "./test/scratch.mjs";
 import { findSuites, needsEngine } from "./test/suites.mjs";
 import { Tally } from "./test/tally.mjs";
@@ -40,6 +41,8 @@ await command(async (signal) => {
     console.log(`\n${tally.report()}`);
     return signal.aborted || tally.failed ? 1 : 0;
   } finally {
+    scratch.stop();
+    if (env.DOCKER_HOST) await removeSandboxes(env.DOCKER_HOST, scratch.workers());
     scratch.dispose();
   }
 });

@@ -1,5 +1,6 @@
 /**
- * The few calls set-up makes to a Docker-compatible engine, over its HTTP API, so that no docker command is needed.
+ * The few calls that set-up and the runner of the tests make to a Docker-compatible engine, over its HTTP API, so that no docker
+ * command is needed.
  * https://docs.docker.com/reference/api/engine/
  */
 import { readFileSync } from "node:fs";
@@ -85,6 +86,17 @@ export class EngineClient {
     );
   }
 
+  /** Those that carry a label of this name, in any state. */
+  async containers(label) {
+    const query = new URLSearchParams({ all: "1", filters: JSON.stringify({ label: [label] }) });
+    return await (await (await this.#send("GET", `/containers/json?${query}`, {})).orThrow()).json();
+  }
+
+  /** Whatever its state; one that is gone already is none. */
+  async removeContainer(id) {
+    await (await this.#send("DELETE", `/containers/${id}?force=1`, {})).text();
+  }
+
   /** The tar of one path of an image. Nothing of the image is run. */
   async readFromImage(image, path, signal) {
     const body = Readable.from([JSON.stringify({ Image: image, Cmd: ["-"], NetworkDisabled: true })]);
@@ -96,7 +108,7 @@ export class EngineClient {
         await (await this.#send("GET", `/containers/${id}/archive?${query}`, { signal })).orThrow()
       ).bytes();
     } finally {
-      await (await this.#send("DELETE", `/containers/${id}?force=1`, {})).text();
+      await this.removeContainer(id);
     }
   }
 

@@ -1,8 +1,17 @@
 /** Where the tests of one run keep what is temporary, so that it can be put away however the run ends. */
 import { execFileSync } from "node:child_process";
-import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 
 export class Scratch {
   #disk = makeFolder(tmpdir());
@@ -20,12 +29,23 @@ export class Scratch {
     return join(this.#disk, name);
   }
 
-  /** What no test has put away: an engine or a database that was stopped half-way leaves processes and mounts too. */
-  dispose() {
+  /** Ends what no test has ended: an engine or a database that was stopped half-way leaves processes and mounts. */
+  stop() {
     for (const pid of processesUnder(this.#tmp)) attempt(() => process.kill(Number(pid), "SIGKILL"));
     for (const mount of mountsUnder(this.#tmp).toReversed()) {
       attempt(() => execFileSync("umount", ["--lazy", mount], { stdio: "ignore" }));
     }
+  }
+
+  /** Ids of the workers whose tests did not come to put their folders away */
+  workers() {
+    const files = readdirSync(this.#tmp, { recursive: true }).filter(
+      (path) => basename(path) === "worker-id",
+    );
+    return files.map((path) => read(join(this.#tmp, path)).trim());
+  }
+
+  dispose() {
     for (const folder of [this.#disk, this.#memory]) {
       if (folder) remove(folder);
     }
@@ -48,10 +68,11 @@ function remove(folder) {
   }
 }
 
-/** Those that name something in the folder on their command line. */
+/** Those that name something in the folder on their command line, or work in it. */
 function processesUnder(folder) {
   const pids = existsSync("/proc") ? readdirSync("/proc").filter((name) => /^\d+$/.test(name)) : [];
-  return pids.filter((pid) => read(`/proc/${pid}/cmdline`).includes(`${folder}/`));
+  const place = (pid) => attempt(() => readlinkSync(`/proc/${pid}/cwd`)) ?? "";
+  return pids.filter((pid) => `${read(`/proc/${pid}/cmdline`)} ${place(pid)}`.includes(`${folder}/`));
 }
 
 function mountsUnder(folder) {

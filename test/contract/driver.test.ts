@@ -14,11 +14,9 @@ import {
   type Bench,
 } from "../helpers/driver-bench.ts";
 
-const run = `contract-${process.pid}`;
-
 function suite(name: string, skip: string | false, bench: Bench): void {
   describe(`${name} driver`, { skip }, () => {
-    const worker = `${run}-${name}`;
+    const worker = docker.workerId(`contract-${name}`);
     const { programs } = bench;
     let driver: Driver;
     let profile: Profile;
@@ -212,7 +210,7 @@ function suite(name: string, skip: string | false, bench: Bench): void {
 
     test("reaping takes what an earlier life left, after the grace, and nothing of anybody else", async () => {
       const earlier = bench.open({ worker, boot: "boot-0" });
-      const stranger = bench.open({ worker: `${worker}-other`, boot: "boot-1" });
+      const stranger = bench.open({ worker: docker.workerId(`stranger-${name}`), boot: "boot-1" });
       const spec = { profile, lease: "left", hosts: [] };
       const orphan = await earlier.create(spec);
       await using theirs = await stranger.create(spec);

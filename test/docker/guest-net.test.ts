@@ -20,7 +20,7 @@ async function printed(sandbox: Sandbox, script: string): Promise<string> {
 before(async () => {
   if (skip !== false) return;
   await docker.buildPrograms();
-  const settings = { worker: `net-${process.pid}`, boot: "boot", guestPath: docker.guestPath };
+  const settings = { worker: docker.workerId("net"), boot: "boot", guestPath: docker.guestPath };
   driver = createDockerDriver({ log: silentLog() }, { ...settings, ...docker.engineAt() });
 });
 

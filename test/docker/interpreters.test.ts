@@ -3,7 +3,6 @@
  * the difference is that modules of its profile are loaded, and that its process is older.
  */
 import assert from "node:assert/strict";
-import { randomUUID } from "node:crypto";
 import { after, test } from "node:test";
 import type { JobSpec } from "../../src/protocol/index.ts";
 import { createGateway } from "../../src/egress/index.ts";
@@ -46,7 +45,7 @@ const profiles: Profile[] = [
 const network = createGateway({ audit: { record: () => undefined }, log: silentLog() });
 
 async function start(pool: boolean): Promise<Rig & { wait: (profile: string) => Promise<void> }> {
-  const worker = `warm-test-${randomUUID()}`;
+  const worker = docker.workerId("warm-test");
   const driver: Driver = createDockerDriver(
     { log: silentLog() },
     { ...docker.engineAt(), worker, boot: "boot", guestPath: docker.guestPath, probePath: docker.probePath },

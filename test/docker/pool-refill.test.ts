@@ -39,7 +39,7 @@ interface Bench extends AsyncDisposable {
 
 async function start(): Promise<Bench> {
   await using stack = new AsyncDisposableStack();
-  const worker = `pool-refill-${randomUUID()}`;
+  const worker = docker.workerId("pool-refill");
   stack.defer(() => docker.leakCheck(`dev.sallyport.worker=${worker}`));
   const engine = stack.use(await RecordingEngine.start());
   const driver = stack.use(

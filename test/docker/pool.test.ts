@@ -29,7 +29,7 @@ interface Bench extends AsyncDisposable {
   python: (code: string, spec?: Partial<JobSpec>) => SimulatedJob;
 }
 
-async function start(profiles: readonly Profile[], worker = `pool-test-${randomUUID()}`): Promise<Bench> {
+async function start(profiles: readonly Profile[], worker = docker.workerId("pool-test")): Promise<Bench> {
   const driver = createDockerDriver(
     { log: silentLog() },
     { ...docker.engineAt(), worker, boot: randomUUID(), guestPath: docker.guestPath },
@@ -184,7 +184,7 @@ test(
 );
 
 test("the pool of a worker that is gone is removed by its next life", { skip }, async () => {
-  const worker = `pool-test-${randomUUID()}`;
+  const worker = docker.workerId("pool-test");
   const options = { ...docker.engineAt(), worker, boot: "gone", guestPath: docker.guestPath };
   await using earlier = createDockerDriver({ log: silentLog() }, options);
   const profile = pooled();

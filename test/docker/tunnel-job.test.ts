@@ -3,7 +3,6 @@
  * names, certificates, policy and audit, in sandboxes made ahead and in sandboxes made for the job.
  */
 import assert from "node:assert/strict";
-import { randomUUID } from "node:crypto";
 import { readdir, readFile } from "node:fs/promises";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
@@ -52,7 +51,7 @@ before(async () => {
   const auditDir = join(tunnel.dir.path, "audit");
   const audit = stack.use(await openAuditLog({ log: silentLog() }, { dir: auditDir }));
   const gateway = stack.use(createGateway({ local: tunnel.tunnel, audit, log: silentLog() }));
-  const worker = `tunnel-test-${randomUUID()}`;
+  const worker = docker.workerId("tunnel-test");
   const driver: Driver = stack.use(
     createDockerDriver(
       { log: silentLog() },

@@ -4,7 +4,7 @@ import { createDockerDriver, type Driver, type Profile, type Sandbox } from "../
 import * as docker from "./docker.ts";
 
 /** Another one in each process */
-export const worker = `driver-test-${process.pid}`;
+export const worker = docker.workerId("driver-test");
 
 export function open(options: { dockerHost?: string; guestPath?: string; boot?: string } = {}): Driver {
   const settings = { worker, boot: "boot", guestPath: docker.guestPath, ...docker.engineAt(), ...options };

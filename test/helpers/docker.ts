@@ -1,8 +1,11 @@
 /** What tests that need a real engine share: is there one, and was everything put away. */
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
-import { existsSync } from "node:fs";
+import { randomUUID } from "node:crypto";
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { connect, type Socket } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import Docker from "dockerode";
@@ -92,6 +95,18 @@ export function smallProfile(image: string, resources: Partial<Profile["resource
     pool: { warm: 0, maxAge: 600_000 },
     env: {},
   };
+}
+
+/**
+ * Id of a worker that has no state folder. It stands in a file as others' ids do, by which `npm test` finds what is left of a worker
+ * that was killed with its test.
+ */
+export function workerId(name: string): string {
+  const folder = mkdtempSync(join(tmpdir(), "sallyport-worker-"));
+  process.once("exit", () => rmSync(folder, { recursive: true, force: true }));
+  const id = `${name}-${randomUUID()}`;
+  writeFileSync(join(folder, "worker-id"), id);
+  return id;
 }
 
 /** Fails when a container with this label (`name=value`) is left, and removes it so that the next file starts clean. */

@@ -17,7 +17,7 @@ import {
   type Sandbox,
 } from "../../src/sandbox/index.ts";
 import { createBody } from "../../src/sandbox/docker/host-config.ts";
-import { guestPath, leakCheck, rawEngine } from "./docker.ts";
+import { guestPath, leakCheck, rawEngine, workerId } from "./docker.ts";
 
 const repo = fileURLToPath(new URL("../..", import.meta.url));
 const outputBytes = 4 * 2 ** 20;
@@ -69,7 +69,7 @@ export class EscapeRoom implements AsyncDisposable {
     assert.ok(existsSync(guestPath), "the guest is built: npm run setup");
     const { profiles, problems } = await loadProfiles(`${repo}sandbox-profiles`);
     assert.deepEqual(problems, []);
-    return new EscapeRoom(`escape-${name}-${process.pid}`, profiles, options.dockerHost);
+    return new EscapeRoom(workerId(`escape-${name}`), profiles, options.dockerHost);
   }
 
   /** A profile as it is shipped. */
