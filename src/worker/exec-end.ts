@@ -51,6 +51,20 @@ export async function commandEnd(
   return { exit: null, sandbox: ended, error: broken === undefined ? null : SallyportError.from(broken) };
 }
 
+/** `sandbox_lost`, with what is known of a sandbox that ended before its command's exit was told. */
+export function lostError({ error, sandbox }: CommandEnd): SallyportError {
+  if (error !== null) return new SallyportError("sandbox_lost", error.message, { cause: error });
+  return new SallyportError("sandbox_lost", sandbox === null ? silent : howLost(sandbox));
+}
+
+const silent = "the connection to the sandbox broke, and the engine does not say what became of it";
+
+function howLost({ by, exitCode }: SandboxEnd): string {
+  const code = exitCode === null ? "" : ` (exit code ${exitCode})`;
+  if (by === "exited") return `the sandbox's first process ended before the command did${code}`;
+  return `the sandbox was ended from outside, by the engine or with its host's means${code}`;
+}
+
 export interface OutputWait {
   /** how long an open stream may outlive the command before the rest of its tree is killed, `ms` */
   lingerMs: number;

@@ -6,7 +6,7 @@ import type { Exec, Sandbox } from "../sandbox/index.ts";
 import { collectArtifacts, withoutArtifacts } from "./artifacts.ts";
 import { boundsOf, type Bounds } from "./bounds.ts";
 import type { WorkerTimes } from "./contract.ts";
-import { carryOut, commandEnd, outputEnd, type CommandEnd } from "./exec-end.ts";
+import { carryOut, commandEnd, lostError, outputEnd, type CommandEnd } from "./exec-end.ts";
 import type { Outcome } from "./exit-report.ts";
 import type { Heartbeat } from "./heartbeat.ts";
 import { closeNetwork, openNetwork, type JobNetwork } from "./job-network.ts";
@@ -220,6 +220,8 @@ export class JobRunner {
       sandbox: end.sandbox,
       oom,
     });
+    const error = errorOf(ended, end, lease);
+    if (ended.reason === "sandbox_lost") lease.log.warn({ err: error, sandbox: sandbox.id }, "sandbox lost");
     const artifacts = await this.#artifacts(command, ended);
     return {
       ...ended,
@@ -228,7 +230,7 @@ export class JobRunner {
       output: pump.counts,
       artifacts,
       calls: network.calls,
-      error: errorOf(ended, end, lease)?.toWire() ?? null,
+      error: error?.toWire() ?? null,
     };
   }
 
@@ -280,10 +282,7 @@ async function memoryRanOut(sandbox: Sandbox, boundMs: number): Promise<boolean>
 
 /** What we could not do our part of; a result needs no error. */
 function errorOf(ended: EndVerdict, end: CommandEnd, lease: Lease): SallyportError | undefined {
-  if (ended.reason === "sandbox_lost") {
-    const why = end.error?.message ?? `the sandbox ended by itself (${end.sandbox?.by ?? "no answer"})`;
-    return new SallyportError("sandbox_lost", why, end.error === null ? {} : { cause: end.error });
-  }
+  if (ended.reason === "sandbox_lost") return lostError(end);
   const first = lease.stop.actions[0];
   if (ended.reason !== "worker_lost" || first === undefined || first === "exit_seen") return undefined;
   return stopError(first);

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { SallyportError } from "../../src/errors.ts";
+import { createLog } from "../../src/log.ts";
 import type {
   Driver,
   Exec,
@@ -54,7 +55,9 @@ test("memory that ran out is told as oom", async () => {
 });
 
 test("a sandbox that goes away under its command is sandbox_lost, never an exit", async () => {
-  await using rig = await startRig();
+  const lines: string[] = [];
+  const log = createLog({ level: "info", destination: { write: (line: string) => void lines.push(line) } });
+  await using rig = await startRig({ log });
   const job = rig.hub.offer({ spec: run("hang") });
   await rig.hub.until(() => job.started.length === 1, "start");
   for (const id of rig.driver.engine.sandboxes.keys()) rig.driver.lose(id);
@@ -63,6 +66,10 @@ test("a sandbox that goes away under its command is sandbox_lost, never an exit"
     [outcome.reason, outcome.exitCode, outcome.error?.code],
     ["sandbox_lost", null, "sandbox_lost"],
   );
+  assert.match(outcome.error?.message ?? "", /ended from outside/);
+  const told = lines.filter((line) => line.includes(`"msg":"sandbox lost"`));
+  assert.equal(told.length, 1, "the worker's log tells it once");
+  assert.ok(told[0]?.includes(outcome.error?.message ?? ""), "with the reason");
 });
 
 test("the end of the output streams is not taken for an exit", async () => {
