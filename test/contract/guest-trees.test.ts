@@ -1,5 +1,7 @@
 /** Whole trees of processes: told, reached and gone with what they belong to. */
 import assert from "node:assert/strict";
+import { existsSync, readFileSync } from "node:fs";
+import { join } from "node:path";
 import { test } from "node:test";
 import { sleep } from "../../src/async/index.ts";
 import { isError } from "../../src/errors.ts";
@@ -59,6 +61,24 @@ test("killTree of one exec leaves another alone", async () => {
   await other.stdin.write(Buffer.from("alive"));
   other.stdin.end();
   assert.equal((await collect(other)).stdout.toString(), "alive");
+});
+
+/** A daemon of the exec that holds none of its output, and tells of every SIGCONT it gets. */
+const daemon = `setsid sh -c 'trap "echo >>continued" CONT; echo $$ >pid; while :; do sleep 0.02; done' >/dev/null 2>&1 &`;
+
+test("whoever else runs stands still while killTree looks for holders, and goes on behind it", async () => {
+  await using process = await startGuest();
+  const told = (name: string): string => {
+    const path = join(process.workspace, name);
+    return existsSync(path) ? readFileSync(path, "utf8") : "";
+  };
+  const script = `(${daemon}); until [ -s pid ]; do sleep 0.02; done; setsid sleep 1000 &`;
+  const exec = await process.guest.exec(sh(script, { cwd: process.workspace }));
+  await exec.exit;
+  exec.killTree();
+  await collect(exec);
+  assert.ok(isAlive(Number(told("pid"))));
+  await eventually("it goes on", () => told("continued") !== "");
 });
 
 test("a signal goes to the whole process group", async () => {

@@ -21,6 +21,9 @@ struct process {
     pid_t parent;
     pid_t session;
     bool marked;
+    /* It runs, or would if it had something to do */
+    bool active;
+    bool held;
 };
 
 static struct process processes[MAX_PROCESSES];
@@ -55,10 +58,11 @@ static void note_process(int proc, const char *name, void *state) {
     text[length] = '\0';
     char *at = strrchr(text, ')');
     if (at == NULL || at[1] == '\0' || at[2] == 'Z' || at[2] == 'X') return;
+    bool active = at[2] != 'T' && at[2] != 't';
     pid_t parent = (pid_t)strtol(at + 3, &at, 10);
     strtol(at, &at, 10);
     pid_t session = (pid_t)strtol(at, &at, 10);
-    processes[(*count)++] = (struct process){(pid_t)atoi(name), parent, session, false};
+    processes[(*count)++] = (struct process){(pid_t)atoi(name), parent, session, false, active, false};
 }
 
 struct holder {
@@ -131,18 +135,34 @@ int tree_kill(const struct tree *tree) {
     return kill_marked(count);
 }
 
+/* Everything below the guest stands still until `let_go`: what spins leaves a long look next to nothing of the processor. */
+static void hold_still(int count, pid_t self) {
+    for (int i = 0; i < count; i++) processes[i].marked = processes[i].parent == self;
+    mark_descendants(count);
+    for (int i = 0; i < count; i++) {
+        struct process *process = &processes[i];
+        process->held = process->marked && process->active && kill(process->pid, SIGSTOP) == 0;
+        process->marked = false;
+    }
+}
+
+static void let_go(int count) {
+    for (int i = 0; i < count; i++)
+        if (processes[i].held) kill(processes[i].pid, SIGCONT);
+}
+
 int tree_kill_holders(const struct tree *tree) {
     int count = note_processes();
     pid_t self = getpid();
+    hold_still(count, self);
     for (int i = 0; i < count; i++) {
         struct process *process = &processes[i];
-        if (process->pid == self || !holds_output(tree, process->pid)) continue;
-        process->marked = true;
-        /* At once, which leaves more of the processor for finding the next. */
-        kill(process->pid, SIGKILL);
+        process->marked = process->pid != self && holds_output(tree, process->pid);
     }
     mark_descendants(count);
-    return kill_marked(count);
+    int killed = kill_marked(count);
+    let_go(count);
+    return killed;
 }
 
 void kill_everything(void) {

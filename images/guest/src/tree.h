@@ -23,7 +23,7 @@ struct tree {
 /* One pass: sends SIGKILL to everybody live of its session and their descendants, and says how many there were. */
 int tree_kill(const struct tree *tree);
 
-/* The same for those who hold its output; takes long where busy processes have many descriptors. */
+/* The same for those who hold its output, a longer look, during which everything below the guest stands still. */
 int tree_kill_holders(const struct tree *tree);
 
 /* Kills every process but the guest, as often as it takes. */
