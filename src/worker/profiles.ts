@@ -18,12 +18,15 @@ export interface ProfilesOptions {
   backoffCapMs: number;
 }
 
-/** Failures of a creation that the next one would have too */
+/** Failures that say that no sandbox can be made, whatever waits ready */
 const telling: ReadonlySet<ErrorCode> = new Set([
   "engine_unavailable",
   "image_unavailable",
   "runtime_unavailable",
 ]);
+
+/** What shows that a profile can be served */
+type Proof = "prepare" | "make";
 
 const preparing = new SallyportError("profile_preparing", "the profile is still being prepared");
 
@@ -75,7 +78,10 @@ export class Profiles {
 
   /** What making a sandbox ahead showed; undefined: that it works. */
   madeAhead(profile: Profile, fault: SallyportError | undefined): void {
-    if (fault !== undefined && fault.code !== "profile_unusable") return this.failed(profile, fault);
+    if (fault !== undefined && fault.code !== "profile_unusable") {
+      if (telling.has(fault.code)) this.failed(profile, fault);
+      return;
+    }
     const before = this.#refused.get(profile.digest);
     if (before?.message === fault?.message) return;
     if (fault === undefined) this.#refused.delete(profile.digest);
@@ -97,17 +103,19 @@ export class Profiles {
 
   /**
    * A sandbox of `profile` could not be made. Where that says that no other could be made either, nothing more is promised until
-   * preparing works again: a worker that fails at once would otherwise be the least loaded one and get every job.
+   * preparing works again: a worker that fails at once would otherwise be the least loaded one and get every job. An engine that
+   * fails, as on a full disk, finds the image all the same, so it has to make a sandbox before it is trusted again.
    */
   failed(profile: Profile, error: SallyportError): void {
-    if (this.#signal === undefined || !telling.has(error.code)) return;
+    const isFailing = error.code === "engine_failed";
+    if (this.#signal === undefined || !(isFailing || telling.has(error.code))) return;
     const all = [...this.#deps.profiles().values()];
     const hit = error.code === "engine_unavailable" ? all : [profile];
     const usable = hit.filter(({ digest }) => this.#known.has(digest) && !this.#unusable.has(digest));
     if (usable.length === 0) return;
     for (const one of usable) {
       this.#unusable.set(one.digest, error);
-      void this.#retry(one, this.#signal);
+      void this.#retry(one, this.#signal, isFailing ? "make" : "prepare");
     }
     this.#deps.log.warn({ profiles: usable.map(({ name }) => name), err: error }, "profiles cannot be used");
     this.#onChange();
@@ -116,30 +124,31 @@ export class Profiles {
   async #keepPrepared(profile: Profile, signal: AbortSignal): Promise<void> {
     this.#known.add(profile.digest);
     this.#unusable.set(profile.digest, preparing);
-    if (!(await this.#prepare(profile, signal))) void this.#retry(profile, signal);
+    if (!(await this.#works(profile, signal, "prepare"))) void this.#retry(profile, signal, "prepare");
   }
 
-  async #retry(profile: Profile, signal: AbortSignal): Promise<void> {
+  async #retry(profile: Profile, signal: AbortSignal, proof: Proof): Promise<void> {
     const { backoffBaseMs, backoffCapMs } = this.#options;
     const backoff = new Backoff({ baseMs: backoffBaseMs, capMs: backoffCapMs });
     try {
       do await sleep(backoff.next(), signal);
-      while (!(await this.#prepare(profile, signal)));
+      while (!(await this.#works(profile, signal, proof)));
     } catch (error) {
       if (!signal.aborted) throw error;
     }
   }
 
-  async #prepare(profile: Profile, signal: AbortSignal): Promise<boolean> {
+  async #works(profile: Profile, signal: AbortSignal, proof: Proof): Promise<boolean> {
     const { driver, log } = this.#deps;
     try {
       await driver.prepare(profile, signal);
+      if (proof === "make") await this.#tryOut(profile, signal);
     } catch (error) {
       if (signal.aborted) return true;
       const reason = SallyportError.from(error, "profile_unusable");
       const before = this.#unusable.get(profile.digest);
       this.#unusable.set(profile.digest, reason);
-      if (before?.message !== reason.message) {
+      if (isOther(before, reason)) {
         log.warn({ profile: profile.name, err: reason }, "profile cannot be used");
         this.#onChange();
       }
@@ -149,6 +158,15 @@ export class Profiles {
     this.#onChange();
     return true;
   }
+
+  async #tryOut(profile: Profile, signal: AbortSignal): Promise<void> {
+    await using _sandbox = await this.#deps.driver.create({ profile, lease: "trial", hosts: [] }, signal);
+  }
+}
+
+/** An engine that fails names the sandbox it was to make, which is another one each time. */
+function isOther(before: SallyportError | undefined, now: SallyportError): boolean {
+  return before?.code !== now.code || (now.code !== "engine_failed" && before.message !== now.message);
 }
 
 function profileOffer(profile: Profile, unusable: ProfileOffer["unusable"]): Omit<ProfileOffer, "warm"> {

@@ -6,7 +6,7 @@ import { createLog, silentLog } from "../../src/log.ts";
 import { createFakeDriver, FakeEngine, type FakeFaults } from "../../src/sandbox/index.ts";
 import { createWorker } from "../../src/worker/index.ts";
 import { eventually } from "../helpers/hub.ts";
-import { run, startRig, SimulatedHub, testProfile } from "../helpers/simulated-hub.ts";
+import { run, startRig, SimulatedHub, testProfile, type Rig } from "../helpers/simulated-hub.ts";
 
 /** Of a worker that gets no job */
 const bareOptions = {
@@ -87,6 +87,13 @@ test("a newer grant of a held lease ends the older one, and starts only when tha
   assert.equal(first.exits.length, 0);
 });
 
+/** Why this profile could not be served, as the hub was told it again and again */
+function unusableTold(rig: Rig, profile: string): (string | undefined)[] {
+  return rig.hub.messages
+    .flatMap((message) => (message.type === "hello" || message.type === "profiles" ? [message.profiles] : []))
+    .map((profiles) => profiles.find(({ name }) => name === profile)?.unusable?.code);
+}
+
 test("offers that cannot be served are refused with the reason", async () => {
   const prepare = (profile: { name: string }): SallyportError | undefined =>
     profile.name === "broken" ? new SallyportError("image_unavailable", "image: gone") : undefined;
@@ -119,16 +126,34 @@ test("a profile that cannot be prepared is told with its reason, tried again, an
       profile.name === "late" ? new SallyportError("image_unavailable", "image: not yet") : undefined,
   };
   await using rig = await startRig({ profiles: [testProfile("fast"), testProfile("late")], faults });
-  const told = (): (string | undefined)[] =>
-    rig.hub.messages
-      .flatMap((message) =>
-        message.type === "hello" || message.type === "profiles" ? [message.profiles] : [],
-      )
-      .map((profiles) => profiles.find(({ name }) => name === "late")?.unusable?.code);
+  const told = (): (string | undefined)[] => unusableTold(rig, "late");
   await rig.hub.until(() => told().at(-1) === "image_unavailable", "the reason");
   delete faults.prepare;
   await rig.hub.until(() => told().length > 1 && told().at(-1) === undefined, "the recovery");
   assert.equal((await rig.hub.offer({ spec: { profile: "late" } }).finished).reason, "exited");
+});
+
+test("an engine that fails to make a sandbox is given no job until it makes one, though the image is there", async () => {
+  let tries = 0;
+  const faults: FakeFaults = {
+    create: () => {
+      tries += 1;
+      return new SallyportError("engine_failed", `create sallyport-${tries}: no space left on device`);
+    },
+  };
+  await using rig = await startRig({ profiles: [testProfile("fast")], faults });
+  const told = (): (string | undefined)[] => unusableTold(rig, "fast");
+  assert.equal((await rig.hub.offer({ spec: run("true") }).finished).error?.code, "engine_failed");
+  await rig.hub.until(() => told().at(-1) === "engine_failed", "the reason");
+  const since = told().length;
+  await rig.hub.until(() => tries > 3, "some tries");
+  const refused = rig.hub.offer({ spec: run("true") });
+  await rig.hub.until(() => refused.answers.length === 1, "answer");
+  assert.equal(refused.answers[0]?.type, "offer.reject");
+  assert.equal(told().length, since, "nothing else was told meanwhile");
+  delete faults.create;
+  await rig.hub.until(() => told().at(-1) === undefined, "the recovery");
+  assert.equal((await rig.hub.offer({ spec: run("true") }).finished).reason, "exited");
 });
 
 test("100 leases on 8 slots: 100 results, never more than 8 sandboxes", async () => {

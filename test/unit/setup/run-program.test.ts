@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import { runProgram } from "../../../scripts/setup/run-program.mjs";
+import { eventually } from "../../helpers/hub.ts";
 
 const signal = new AbortController().signal;
 
