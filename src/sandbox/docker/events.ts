@@ -92,6 +92,7 @@ export class EngineEvents implements AsyncDisposable {
       if (events !== undefined) {
         this.#subscribed.resolve();
         backoff.reset();
+        this.#resync();
         await this.#read(events);
         if (this.#stop.signal.aborted) return;
         this.#subscribed = deferred<void>();
@@ -105,9 +106,7 @@ export class EngineEvents implements AsyncDisposable {
 
   async #resubscribe(): Promise<Readable | undefined> {
     try {
-      const events = await this.#subscribe();
-      await this.#resync();
-      return events;
+      return await this.#subscribe();
     } catch (error) {
       this.#subscribed.reject(error);
       this.#subscribed = deferred<void>();
@@ -138,18 +137,24 @@ export class EngineEvents implements AsyncDisposable {
     if (event.Action === "destroy") fate.gone.resolve();
   }
 
-  /** Looks at every tracked container: what happened during a break was not told. */
-  async #resync(): Promise<void> {
-    for (const [id, fate] of this.#fates) {
-      try {
-        const { State } = await this.#engine.docker.getContainer(id).inspect();
-        if (State.OOMKilled) fate.oom = true;
-        if (!State.Running && State.Status !== "created") died(fate, State.ExitCode);
-      } catch (error) {
-        if (statusOf(error) !== 404) continue;
-        fate.died.resolve();
-        fate.gone.resolve();
-      }
+  /**
+   * Looks at every tracked container: what happened during a break was not told. Nobody waits for it, as an engine may never say
+   * what became of one.
+   */
+  #resync(): void {
+    for (const [id, fate] of this.#fates) void this.#look(id, fate);
+  }
+
+  async #look(id: string, fate: Fate): Promise<void> {
+    try {
+      const look = { abortSignal: this.#stop.signal };
+      const { State } = await this.#engine.docker.getContainer(id).inspect(look);
+      if (State.OOMKilled) fate.oom = true;
+      if (!State.Running && State.Status !== "created") died(fate, State.ExitCode);
+    } catch (error) {
+      if (statusOf(error) !== 404) return;
+      fate.died.resolve();
+      fate.gone.resolve();
     }
   }
 }
