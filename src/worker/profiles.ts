@@ -25,6 +25,9 @@ const telling: ReadonlySet<ErrorCode> = new Set([
   "runtime_unavailable",
 ]);
 
+/** Failures to make a sandbox, though all that preparing asks for is there */
+const refusing: ReadonlySet<ErrorCode> = new Set(["engine_failed", "profile_unusable"]);
+
 /** What shows that a profile can be served */
 type Proof = "prepare" | "make";
 
@@ -104,18 +107,18 @@ export class Profiles {
   /**
    * A sandbox of `profile` could not be made. Where that says that no other could be made either, nothing more is promised until
    * preparing works again: a worker that fails at once would otherwise be the least loaded one and get every job. An engine that
-   * fails, as on a full disk, finds the image all the same, so it has to make a sandbox before it is trusted again.
+   * fails, as on a full disk, or refuses, finds the image all the same, so it has to make a sandbox before it is trusted again.
    */
   failed(profile: Profile, error: SallyportError): void {
-    const isFailing = error.code === "engine_failed";
-    if (this.#signal === undefined || !(isFailing || telling.has(error.code))) return;
+    const isRefused = refusing.has(error.code);
+    if (this.#signal === undefined || !(isRefused || telling.has(error.code))) return;
     const all = [...this.#deps.profiles().values()];
     const hit = error.code === "engine_unavailable" ? all : [profile];
     const usable = hit.filter(({ digest }) => this.#known.has(digest) && !this.#unusable.has(digest));
     if (usable.length === 0) return;
     for (const one of usable) {
       this.#unusable.set(one.digest, error);
-      void this.#retry(one, this.#signal, isFailing ? "make" : "prepare");
+      void this.#retry(one, this.#signal, isRefused ? "make" : "prepare");
     }
     this.#deps.log.warn({ profiles: usable.map(({ name }) => name), err: error }, "profiles cannot be used");
     this.#onChange();
@@ -148,7 +151,7 @@ export class Profiles {
       const reason = SallyportError.from(error, "profile_unusable");
       const before = this.#unusable.get(profile.digest);
       this.#unusable.set(profile.digest, reason);
-      if (isOther(before, reason)) {
+      if (before === undefined || told(before) !== told(reason)) {
         log.warn({ profile: profile.name, err: reason }, "profile cannot be used");
         this.#onChange();
       }
@@ -164,9 +167,10 @@ export class Profiles {
   }
 }
 
-/** An engine that fails names the sandbox it was to make, which is another one each time. */
-function isOther(before: SallyportError | undefined, now: SallyportError): boolean {
-  return before?.code !== now.code || (now.code !== "engine_failed" && before.message !== now.message);
+/** What makes it another reason: not the name of a sandbox or of a folder, which differs from one try to the next. */
+function told({ code, message, details }: SallyportError): string {
+  const { reason } = details;
+  return code === "engine_failed" ? code : `${code} ${typeof reason === "string" ? reason : message}`;
 }
 
 function profileOffer(profile: Profile, unusable: ProfileOffer["unusable"]): Omit<ProfileOffer, "warm"> {

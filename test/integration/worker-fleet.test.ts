@@ -133,28 +133,30 @@ test("a profile that cannot be prepared is told with its reason, tried again, an
   assert.equal((await rig.hub.offer({ spec: { profile: "late" } }).finished).reason, "exited");
 });
 
-test("an engine that fails to make a sandbox is given no job until it makes one, though the image is there", async () => {
-  let tries = 0;
-  const faults: FakeFaults = {
-    create: () => {
-      tries += 1;
-      return new SallyportError("engine_failed", `create sallyport-${tries}: no space left on device`);
-    },
-  };
-  await using rig = await startRig({ profiles: [testProfile("fast")], faults });
-  const told = (): (string | undefined)[] => unusableTold(rig, "fast");
-  assert.equal((await rig.hub.offer({ spec: run("true") }).finished).error?.code, "engine_failed");
-  await rig.hub.until(() => told().at(-1) === "engine_failed", "the reason");
-  const since = told().length;
-  await rig.hub.until(() => tries > 3, "some tries");
-  const refused = rig.hub.offer({ spec: run("true") });
-  await rig.hub.until(() => refused.answers.length === 1, "answer");
-  assert.equal(refused.answers[0]?.type, "offer.reject");
-  assert.equal(told().length, since, "nothing else was told meanwhile");
-  delete faults.create;
-  await rig.hub.until(() => told().at(-1) === undefined, "the recovery");
-  assert.equal((await rig.hub.offer({ spec: run("true") }).finished).reason, "exited");
-});
+for (const code of ["engine_failed", "profile_unusable"] as const) {
+  test(`an engine that makes no sandbox (${code}) is given no job until it makes one, though the image is there`, async () => {
+    let tries = 0;
+    const faults: FakeFaults = {
+      create: () => {
+        tries += 1;
+        return new SallyportError(code, `create sallyport-${tries}: no`, { details: { reason: "no" } });
+      },
+    };
+    await using rig = await startRig({ profiles: [testProfile("fast")], faults });
+    const told = (): (string | undefined)[] => unusableTold(rig, "fast");
+    assert.equal((await rig.hub.offer({ spec: run("true") }).finished).error?.code, code);
+    await rig.hub.until(() => told().at(-1) === code, "the reason");
+    const since = told().length;
+    await rig.hub.until(() => tries > 3, "some tries");
+    const refused = rig.hub.offer({ spec: run("true") });
+    await rig.hub.until(() => refused.answers.length === 1, "answer");
+    assert.equal(refused.answers[0]?.type, "offer.reject");
+    assert.equal(told().length, since, "nothing else was told meanwhile");
+    delete faults.create;
+    await rig.hub.until(() => told().at(-1) === undefined, "the recovery");
+    assert.equal((await rig.hub.offer({ spec: run("true") }).finished).reason, "exited");
+  });
+}
 
 test("100 leases on 8 slots: 100 results, never more than 8 sandboxes", async () => {
   let most = 0;
