@@ -26,15 +26,16 @@ describe("docker driver: images", { skip, timeout: 240_000 }, () => {
   let profile: Profile;
   let folder: string;
   let source: Profile;
+  /** Ids too: a name that is given to another image leaves the one it had without any */
   const made = new Set<string>();
   /** Builds `tag` on the test image; each line added makes another image. */
   const build = async (tag: string, line: string): Promise<void> => {
     const context = pack();
     context.entry({ name: "Dockerfile" }, `FROM ${profile.image}\n${line}`);
     context.finalize();
-    made.add(tag);
     const output = await raw.buildImage(Readable.from(context), { t: tag });
     await new Promise((resolve) => raw.modem.followProgress(output, resolve));
+    made.add((await raw.getImage(tag).inspect()).Id);
   };
   const preparedImages = async (): Promise<string[]> => {
     const label = [`dev.sallyport.image=${source.image}`, "dev.sallyport.programs=guest"];
