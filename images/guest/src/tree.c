@@ -146,8 +146,9 @@ static void hold_still(int count, pid_t self) {
     }
 }
 
+/* The youngest first, so that hardly a parent that waits for its children is told that they are stopped. */
 static void let_go(int count) {
-    for (int i = 0; i < count; i++)
+    for (int i = count - 1; i >= 0; i--)
         if (processes[i].held) kill(processes[i].pid, SIGCONT);
 }
 
