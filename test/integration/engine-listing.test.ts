@@ -7,7 +7,7 @@ import { openDoor, type EngineDoor } from "../helpers/engine-way.ts";
 
 const labels = { "dev.sallyport.worker": "worker", "dev.sallyport.created": "1" };
 
-/** Lists all of these, with their states, has those in `there`, and removes what it has. */
+/** Lists all of these, with their states, has those in `there`, removes what it has, and says nothing of the one called `mute`. */
 async function engineThatLists(
   listed: Record<string, string>,
   there: Set<string>,
@@ -26,6 +26,8 @@ async function engineThatLists(
     } else if (id === "json") {
       const all = Object.entries(listed).map(([Id, State]) => ({ Id, State, Labels: labels, Created: 1 }));
       answer(200, all);
+    } else if (id === "mute") {
+      return;
     } else if (!there.has(id)) {
       answer(404, { message: `No such container: ${id}` });
     } else if (request.method === "DELETE") {
@@ -55,6 +57,16 @@ test("what an engine lists as dead and does not have is no sandbox, and nothing 
   );
   assert.deepEqual(await driver.reap(0), ["running", "stuck", "over"]);
   assert.deepEqual(engine.removals, ["running", "stuck", "over"]);
+});
+
+test("a dead one that the engine says nothing of hides no other", async () => {
+  await using engine = await engineThatLists({ mute: "dead", over: "exited" }, new Set(["over"]));
+  const options = { dockerHost: engine.address, worker: "worker", boot: "boot", guestPath: "guest" };
+  await using driver = createDockerDriver({ log: silentLog() }, options);
+  assert.deepEqual(
+    (await driver.list()).map(({ id }) => id),
+    ["mute", "over"],
+  );
 });
 
 test("nor is it left behind for those who look on", async () => {
