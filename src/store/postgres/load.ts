@@ -66,28 +66,21 @@ const lockWaiting = statement(
 const sortNothing = statement("sort_nothing", "SELECT set_config('enable_sort', 'off', true)");
 const sortAgain = statement("sort_again", "SELECT set_config('enable_sort', 'on', true)");
 
+/** Of leavers also those that are offered, which a neighbour of the call may put back. */
 const lockShares = statement(
   "lock_shares",
   `SELECT s.pool, s.tenant, last_vft AS "lastVft" FROM shares AS s
-     JOIN (SELECT DISTINCT * FROM unnest($1::text[], $2::text[])) AS n (pool, tenant)
+     JOIN (SELECT * FROM unnest($1::text[], $2::text[])
+            UNION SELECT pool, tenant FROM open_jobs WHERE id = ANY ($3::text[])) AS n (pool, tenant)
        ON s.pool = n.pool AND s.tenant = n.tenant
     ORDER BY s.pool, s.tenant FOR UPDATE OF s`,
-);
-
-/** Also of those that are offered, which a neighbour of the call may put back. */
-const shareOfLeavers =
-  "SELECT pool, tenant, count(*) AS count FROM open_jobs WHERE id = ANY ($1::text[]) GROUP BY pool, tenant";
-
-const lockLeaversShares = statement(
-  "lock_leavers_shares",
-  `SELECT s.pool, s.tenant, last_vft AS "lastVft" FROM (${shareOfLeavers}) AS l
-     JOIN shares AS s ON s.pool = l.pool AND s.tenant = l.tenant ORDER BY s.pool, s.tenant FOR UPDATE OF s`,
 );
 
 /** Of each tenant some job of which may leave, the last turns: as many as may lapse, and the one before them. */
 const lockLast = statement(
   "lock_last",
-  `SELECT w.* FROM (${shareOfLeavers}) AS l CROSS JOIN LATERAL (
+  `SELECT w.* FROM (SELECT pool, tenant, count(*) AS count FROM open_jobs WHERE id = ANY ($1::text[])
+                     GROUP BY pool, tenant) AS l CROSS JOIN LATERAL (
      SELECT ${jobColumns} FROM open_jobs AS o WHERE o.pool = l.pool AND o.tenant = l.tenant AND o.state = 'queued'
       ORDER BY - o.vft LIMIT l.count + 1 FOR UPDATE SKIP LOCKED) AS w`,
 );
@@ -154,10 +147,9 @@ export async function load(transaction: Transaction, needs: AllNeeds): Promise<R
   const records = [...needs.records, ...newJobs.map(({ id }) => id)];
   const ids = [...new Set([...needs.jobs, ...records])];
   const keyed = newJobs.filter(({ key }) => key !== null);
-  const [jobs, last, orphans, attempts, recorded, earlier, queued, seqs, lines, { workers, holders }] =
+  const [jobs, orphans, attempts, recorded, earlier, queued, seqs, { last, ...lines }, { workers, holders }] =
     await Promise.all([
       loadJobs(connection, ids, sessions),
-      loadLast(connection, needs),
       needs.expiredAt === null ? [] : connection.run<OpenJob>(lockOrphans),
       loadAttempts(connection, ids, sessions),
       ifAny(records, () => connection.run<Known>(readRecorded, [records])),
@@ -171,13 +163,12 @@ export async function load(transaction: Transaction, needs: AllNeeds): Promise<R
       begun,
     ]);
   return new Rows(transaction, {
-    jobs: [...last.jobs, ...orphans, ...jobs],
+    jobs: [...last, ...orphans, ...jobs],
     orphans: orphans.map(({ id }) => id),
     attempts,
     recorded: [...recorded, ...earlier],
     workers: [...workers, ...holders],
     ...lines,
-    shares: [...last.shares, ...lines.shares],
     queued: queued[0]?.queued ?? 0,
     seqs: seqs.map(({ seq }) => seq),
   });
@@ -222,20 +213,22 @@ async function loadWorkers({ connection, clock, begun }: Transaction, needs: All
   };
 }
 
-/** Who waits in the pools that are claimed from, and what the turn of a new job hangs on. */
+/** Who waits in the pools that are claimed from, what the turn of a new job hangs on, and what turns are left when one leaves. */
 async function loadLines(
   connection: Connection,
-  { claims, newJobs }: AllNeeds,
-): Promise<Pick<Loaded, "waiting" | "shares" | "pools">> {
+  { claims, newJobs, leavers }: AllNeeds,
+): Promise<Pick<Loaded, "waiting" | "shares" | "pools"> & { last: OpenJob[] }> {
   const counts = new Map<string, number>();
   for (const { pool, limit } of claims) counts.set(pool, (counts.get(pool) ?? 0) + limit);
   const pools = [...new Set([...counts.keys(), ...newJobs.map(({ pool }) => pool)])];
-  const [waiting, shares, vtimes] = await Promise.all([
+  const [waiting, shares, last, vtimes] = await Promise.all([
     ifAny(claims, () => loadWaiting(connection, counts)),
-    loadShares(connection, newJobs),
+    loadShares(connection, newJobs, leavers),
+    // behind the statement that locks their shares: whoever held one before has left its turns
+    ifAny(leavers, () => inOrder(connection, () => connection.run<OpenJob>(lockLast, [leavers]))),
     ifAny(pools, () => connection.run<{ pool: string; vtime: number }>(readVtimes, [pools])),
   ]);
-  return { waiting, shares, pools: vtimes };
+  return { waiting, shares, last, pools: vtimes };
 }
 
 /** `counts`: by pool, how many turns. */
@@ -249,30 +242,25 @@ async function loadWaiting(connection: Connection, counts: ReadonlyMap<string, n
   return rows.map(({ of: tenant, spec, hasInputs, ...job }) => ({ job, tenant, spec, hasInputs }));
 }
 
-/** What turns a tenant has left when its jobs leave; behind the statement that locks these. */
-async function loadLast(
-  connection: Connection,
-  { leavers }: AllNeeds,
-): Promise<{ jobs: OpenJob[]; shares: Share[] }> {
-  const [shares, jobs] = await Promise.all([
-    ifAny(leavers, () => connection.run<Share>(lockLeaversShares, [leavers])),
-    ifAny(leavers, () => inOrder(connection, () => connection.run<OpenJob>(lockLast, [leavers]))),
-  ]);
-  return { jobs, shares };
-}
-
 async function inOrder<T>(connection: Connection, run: () => Promise<T>): Promise<T> {
   const [, rows] = await Promise.all([connection.run(sortNothing), run(), connection.run(sortAgain)]);
   return rows;
 }
 
-async function loadShares(connection: Connection, newJobs: AllNeeds["newJobs"]): Promise<Share[]> {
+/** All with one statement: two hubs that lock them in two, each in its own order, wait for each other. */
+async function loadShares(
+  connection: Connection,
+  newJobs: AllNeeds["newJobs"],
+  leavers: string[],
+): Promise<Share[]> {
   const pools = newJobs.map(({ pool }) => pool);
   const tenants = newJobs.map(({ tenant }) => tenant);
-  const known = await ifAny(newJobs, () => connection.run<Share>(lockShares, [pools, tenants]));
+  const known = await ifAny([...newJobs, ...leavers], () =>
+    connection.run<Share>(lockShares, [pools, tenants, leavers]),
+  );
   const names = new Set(known.map(({ pool, tenant }) => JSON.stringify([pool, tenant])));
   const isKnown = newJobs.every(({ pool, tenant }) => names.has(JSON.stringify([pool, tenant])));
-  return isKnown ? known : await connection.run<Share>(enterShares, [pools, tenants]);
+  return isKnown ? known : [...known, ...(await connection.run<Share>(enterShares, [pools, tenants]))];
 }
 
 function loadJobs(connection: Connection, ids: string[], sessions: string[]): Promise<OpenJob[]> {

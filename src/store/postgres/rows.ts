@@ -182,13 +182,16 @@ export class Rows {
   /** Of its tenant's turns the last one goes with a job that waited, not its own: those behind it move up as if it had never come. */
   lapse({ pool, tenant, vft }: OpenJob): void {
     const share = this.#shares.get(keyOf(pool, tenant ?? ""));
-    const waiting = [...this.#jobs.values()].filter(
-      (job) => job.state === "queued" && job.pool === pool && job.tenant === tenant,
-    );
-    const [last, beforeLast] = waiting.sort((a, b) => b.vft - a.vft);
     if (share === undefined) return;
+    let last: OpenJob | undefined;
+    let beforeLast = 0;
+    for (const job of this.#jobs.values()) {
+      if (job.state !== "queued" || job.pool !== pool || job.tenant !== tenant) continue;
+      beforeLast = Math.max(beforeLast, Math.min(job.vft, last?.vft ?? 0));
+      if (last === undefined || job.vft > last.vft) last = job;
+    }
     if (last !== undefined && last.vft > vft) this.update(last, { vft });
-    share.lastVft = Math.max(last?.vft ?? 0, beforeLast?.vft ?? 0);
+    share.lastVft = Math.max(last?.vft ?? 0, beforeLast);
     this.changedShares.add(share);
   }
 
