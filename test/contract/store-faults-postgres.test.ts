@@ -46,7 +46,7 @@ test("connections that are ended again and again cost no call, and repeat none",
     }
   };
   const ids = Array.from({ length: 8 }, (_, client) =>
-    Array.from({ length: 6 }, (_, n) => `j${client}-${n}`),
+    Array.from({ length: 16 }, (_, n) => `j${client}-${n}`),
   );
   const clients = ids.map(async (own) => {
     for (const id of own) await workThrough(store, session, id);
