@@ -14,12 +14,15 @@ class WholeBody extends Readable {
   }
 }
 
+/** bytes that a message holds for whoever is to read it; most calls are smaller, and make their connection wait for nothing */
+const heldBytes = 1_024;
+
 /**
- * Lets each message that is read from `bytes` hold one piece: Node lets it hold as many bytes as its connection, and in pieces of
- * one byte those cost a hundred times as much.
+ * Lets each message that is read from `bytes` hold little: Node lets it hold as many bytes as its connection, and in pieces of one
+ * byte those cost a hundred times as much.
  */
-export function holdOnePiece(bytes: Duplex): void {
-  Object.defineProperty(bytes, "readableHighWaterMark", { value: 1 });
+export function holdLittle(bytes: Duplex): void {
+  Object.defineProperty(bytes, "readableHighWaterMark", { value: heldBytes });
 }
 
 /** A body of exactly these bytes. */

@@ -2,7 +2,7 @@
 import type { Duplex } from "node:stream";
 import { abortable, deferred, linkSignals, type Deferred } from "../async/index.ts";
 import { SallyportError } from "../errors.ts";
-import { holdOnePiece } from "./body.ts";
+import { holdLittle } from "./body.ts";
 import type { HttpRequest } from "./contract.ts";
 
 export interface ConnectionsOptions {
@@ -97,7 +97,7 @@ export class Connections implements AsyncDisposable {
 
   #adopt(bytes: Duplex): void {
     this.#open.add(bytes);
-    holdOnePiece(bytes);
+    holdLittle(bytes);
     bytes.on("error", () => undefined);
     bytes.once("close", () => {
       this.#forget(bytes);

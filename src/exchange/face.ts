@@ -3,7 +3,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { Duplex } from "node:stream";
 import { abortable, Notifier } from "../async/index.ts";
 import { SallyportError } from "../errors.ts";
-import { holdOnePiece } from "./body.ts";
+import { holdLittle } from "./body.ts";
 import { FaceConnection } from "./face-connection.ts";
 import type { FaceDeps, FaceOptions } from "./face-options.ts";
 
@@ -59,7 +59,7 @@ class Face<Context> implements HttpFace<Context> {
       if (this.#open.get(bytes) === connection) this.#open.delete(bytes);
       this.#closed.notify();
     });
-    holdOnePiece(bytes);
+    holdLittle(bytes);
     this.#server.emit("connection", bytes);
     if (this.#draining) connection.drain();
   }

@@ -54,7 +54,7 @@ function sealed(
 ): HttpResponse {
   const session = headerOf(response.headers, sessionHeader);
   if (session === undefined) {
-    return withConnector(request, response, newest.seal(request.host, { connector, session: "" }));
+    return withConnector(request, response, () => newest.seal(request.host, { connector, session: "" }));
   }
   const id = newest.seal(request.host, { connector, session });
   return { ...response, headers: withHeader(response.headers, sessionHeader, id) };

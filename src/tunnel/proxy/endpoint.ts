@@ -25,10 +25,14 @@ export function withoutConnector(target: string): string {
   return others.length === 0 ? path : `${path}?${others.join("&")}`;
 }
 
-/** The same answer; where it may begin a session, the URL that its first event names says `connector`. */
-export function withConnector(request: HttpRequest, response: HttpResponse, connector: string): HttpResponse {
+/** The same answer; where it may begin a session, the URL that its first event names says `connector`, which is asked for then only. */
+export function withConnector(
+  request: HttpRequest,
+  response: HttpResponse,
+  connector: () => string,
+): HttpResponse {
   if (request.method !== "GET" || !isPlainStream(response)) return response;
-  const body = new EndpointEvent(connector);
+  const body = new EndpointEvent(connector());
   // either of the two ends with the other; whoever reads the body hears of it there
   pipeline(response.body, body, () => undefined);
   const headers = response.headers.filter(([name]) => name !== "content-length");
