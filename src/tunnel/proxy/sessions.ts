@@ -14,10 +14,15 @@ const mark = "sp1.";
 const ivBytes = 12;
 const tagBytes = 16;
 
+/** ids that are known without a cipher: each call of a session needs two, and the cipher takes a twentieth of the call */
+const mostKnown = 256;
+
 /** AES-256-GCM with an IV from the content, so that one session always has one id. */
 export class SessionSeal {
   readonly #key: Buffer;
   readonly #ivKey: Buffer;
+  readonly #ids = new Map<string, string>();
+  readonly #places = new Map<string, SessionPlace>();
 
   constructor(privateKey: KeyObject) {
     const secret = privateKey.export({ type: "pkcs8", format: "der" });
@@ -28,7 +33,17 @@ export class SessionSeal {
 
   /** An id that is good for `host` only. */
   seal(host: string, place: SessionPlace): string {
-    const plain = Buffer.from(JSON.stringify([place.connector, place.session]));
+    const text = JSON.stringify([place.connector, place.session]);
+    return remembered(this.#ids, `${host}\0${text}`, () => this.#seal(host, text));
+  }
+
+  /** Null for whatever this key did not seal for `host`. */
+  open(host: string, id: string): SessionPlace | null {
+    return remembered(this.#places, `${host}\0${id}`, () => this.#open(host, id));
+  }
+
+  #seal(host: string, text: string): string {
+    const plain = Buffer.from(text);
     const iv = createHmac("sha256", this.#ivKey).update(host).update("\0").update(plain).digest();
     const nonce = iv.subarray(0, ivBytes);
     const cipher = createCipheriv("aes-256-gcm", this.#key, nonce).setAAD(Buffer.from(host));
@@ -36,8 +51,7 @@ export class SessionSeal {
     return mark + Buffer.concat([nonce, cipher.getAuthTag(), sealed]).toString("base64url");
   }
 
-  /** Null for whatever this key did not seal for `host`. */
-  open(host: string, id: string): SessionPlace | null {
+  #open(host: string, id: string): SessionPlace | null {
     const bytes = Buffer.from(id.slice(mark.length), "base64url");
     if (!id.startsWith(mark) || bytes.length <= ivBytes + tagBytes) return null;
     const decipher = createDecipheriv("aes-256-gcm", this.#key, bytes.subarray(0, ivBytes), {
@@ -52,4 +66,18 @@ export class SessionSeal {
       return null;
     }
   }
+}
+
+/** What `known` has of `name`, or what is found, which is kept unless it is nothing: the latest `mostKnown` are. */
+function remembered<Value, Found extends Value | null>(
+  known: Map<string, Value>,
+  name: string,
+  find: () => Found,
+): Value | Found {
+  const value = known.get(name) ?? find();
+  if (value === null || known.has(name)) return value;
+  const [oldest] = known.size < mostKnown ? [] : known.keys();
+  if (oldest !== undefined) known.delete(oldest);
+  known.set(name, value);
+  return value;
 }

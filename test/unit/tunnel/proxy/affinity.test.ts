@@ -14,14 +14,17 @@ import { upstream, valuesOf, type Upstream } from "./upstream.ts";
 const newKey = () => generateKeyPairSync("ec", { namedCurve: "P-256" }).privateKey;
 
 test("a sealed session opens for its host and key only, unchanged", () => {
-  const [seal, other] = [new SessionSeal(newKey()), new SessionSeal(newKey())];
+  const key = newKey();
+  const [seal, twin, other] = [new SessionSeal(key), new SessionSeal(key), new SessionSeal(newKey())];
   fc.assert(
     fc.property(fc.string(), fc.string(), fc.nat(), (connector, session, at) => {
       const id = seal.seal("docs.test", { connector, session });
       assert.match(id, /^[\x21-\x7e]+$/);
-      assert.deepEqual(seal.open("docs.test", id), { connector, session });
-      assert.equal(seal.seal("docs.test", { connector, session }), id);
-      assert.equal(seal.open("mail.test", id), null);
+      for (const same of [seal, seal, twin, twin]) {
+        assert.deepEqual(same.open("docs.test", id), { connector, session });
+        assert.equal(same.seal("docs.test", { connector, session }), id);
+        assert.equal(same.open("mail.test", id), null);
+      }
       assert.equal(other.open("docs.test", id), null);
       const place = 4 + (at % (id.length - 5));
       const changed = `${id.slice(0, place)}${id[place] === "A" ? "B" : "A"}${id.slice(place + 1)}`;
@@ -32,6 +35,22 @@ test("a sealed session opens for its host and key only, unchanged", () => {
     }),
     { numRuns: 200 },
   );
+});
+
+test("of very many sessions each keeps its id, and each id its session", () => {
+  const seal = new SessionSeal(newKey());
+  const sessions = Array.from({ length: 1_000 }, (_, at) => ({ connector: "c", session: `s${at}` }));
+  const ids = sessions.map((place) => seal.seal("docs.test", place));
+  for (let round = 0; round < 2; round += 1) {
+    assert.deepEqual(
+      ids.map((id) => seal.open("docs.test", id)),
+      sessions,
+    );
+    assert.deepEqual(
+      sessions.map((place) => seal.seal("docs.test", place)),
+      ids,
+    );
+  }
 });
 
 const seal = new SessionSeal(newKey());
