@@ -1,8 +1,8 @@
 /** What each role runs with: flags before environment before defaults derived from the host. */
-import { isIP } from "node:net";
 import { availableParallelism, totalmem } from "node:os";
 import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
+import { advertisedUrl, hubUrl, parseAddress, ports, publicHost, type Address } from "./addresses.ts";
 import { devStateDir } from "./dev-file.ts";
 import { parseLogLevel, type Environment, type LogLevel } from "./environment.ts";
 import { configFault } from "./fault.ts";
@@ -50,13 +50,6 @@ export interface HubSettings extends Common {
   readonly edge: Address | null;
   /** URL of the database that hubs share; null: the state folder keeps everything */
   readonly database: string | null;
-}
-
-/** Where something listens */
-export interface Address {
-  readonly host: string;
-  /** 0: any free one */
-  readonly port: number;
 }
 
 /** A worker's part in the tunnel. */
@@ -109,7 +102,6 @@ export interface ConnectorFlags extends Omit<RoleFlags, "hub"> {
 }
 
 const defaultPort = 7070;
-const ports = { min: 0, max: 65_535 };
 const packageDir = fileURLToPath(new URL("../..", import.meta.url));
 
 export function hubSettings(flags: RoleFlags, environment: Environment, cwd: string): HubSettings {
@@ -119,30 +111,9 @@ export function hubSettings(flags: RoleFlags, environment: Environment, cwd: str
     host,
     port,
     publicHosts: Object.freeze((flags.publicHost ?? []).map(publicHost)),
-    advertise: advertised(flags),
+    advertise: flags.advertise === undefined ? null : advertisedUrl(flags.advertise),
     edge: edgeOf(flags),
     database: databaseUrl(flags, environment, cwd),
-  });
-}
-
-/** What no request's Host could equal would keep every client out, without a word. */
-function publicHost(text: string): string {
-  if (/^[a-z0-9._-]+$/i.test(text) || isIP(text) !== 0) return text;
-  throw configFault(`${JSON.stringify(text)} is no name of a host`, {
-    source: "command line",
-    key: "--public-host",
-    fix: "give the name or address alone, without scheme and port, like hub.example.com",
-  });
-}
-
-function advertised({ advertise }: RoleFlags): string | null {
-  if (advertise === undefined) return null;
-  const url = URL.canParse(advertise) ? new URL(advertise) : undefined;
-  if (url !== undefined && /^https?:$/.test(url.protocol) && url.href === `${url.origin}/`) return url.origin;
-  throw configFault(`${JSON.stringify(advertise)} is no address of a hub`, {
-    source: "command line",
-    key: "--advertise",
-    fix: "give scheme, host and port, like http://hub-1:7070",
   });
 }
 
@@ -178,18 +149,6 @@ export function connectorSettings(
     hubs: Object.freeze(hubs),
     tokenFile: tokenFileOf(rest, environment, cwd),
     tunnelFile: resolve(cwd, tunnel),
-  });
-}
-
-/** Told at the start: at a dial it would be one more failure to try again after. */
-function hubUrl(text: string): string {
-  const url = URL.parse(text);
-  const isHub = url !== null && /^(?:https?|wss?):$/.test(url.protocol);
-  if (isHub && url.username === "" && url.password === "") return text;
-  throw configFault(`${JSON.stringify(text)} is not the address of a hub`, {
-    source: "command line",
-    key: "--hub",
-    fix: "write it as https://HOST[:PORT], without a user name",
   });
 }
 
@@ -287,18 +246,6 @@ function tunnelFiles({ tunnel, tunnelCa }: RoleFlags, cwd: string): TunnelSettin
 
 function edgeOf({ edge }: Pick<RoleFlags, "edge">): Address | null {
   return edge === undefined ? null : parseAddress(edge, "--edge");
-}
-
-function parseAddress(text: string, key: string): Address {
-  const match = /^(?:\[([0-9a-fA-F:.]+)\]|([^:[\]]*)):(\d{1,5})$/.exec(text);
-  const host = match?.[1] ?? match?.[2] ?? "";
-  const port = Number(match?.[3] ?? Number.NaN);
-  if (host !== "" && port <= ports.max) return { host, port };
-  throw configFault(`${JSON.stringify(text)} is not an address`, {
-    source: "command line",
-    key,
-    fix: "write HOST:PORT, such as 127.0.0.1:7070, 0.0.0.0:7070 or [::1]:7070",
-  });
 }
 
 function missing(flag: string, variable: string, what: string): Error {
