@@ -46,17 +46,23 @@ function invalid(reason: string, cause?: unknown): SallyportError {
  */
 function hasTooManyParts(body: Buffer): boolean {
   let parts = 0;
-  let inText = false;
   for (let at = 0; at < body.length; at += 1) {
     const byte = body[at] ?? 0;
-    if (inText) {
-      if (byte === backslash) at += 1;
-      else if (byte === quote) inText = false;
-    } else if (byte === quote || separators.has(byte)) {
-      inText = byte === quote;
-      parts += 1;
-      if (parts > mostParts) return true;
-    }
+    if (byte !== quote && !separators.has(byte)) continue;
+    if (byte === quote) at = endOfText(body, at + 1);
+    parts += 1;
+    if (parts > mostParts) return true;
   }
   return false;
+}
+
+/** Where the quote stands that ends the text from `start` on: one behind an even number of backslashes. */
+function endOfText(body: Buffer, start: number): number {
+  for (let at = start; ; at += 1) {
+    at = body.indexOf(quote, at);
+    if (at === -1) return body.length;
+    let before = at;
+    while (body[before - 1] === backslash) before -= 1;
+    if ((at - before) % 2 === 0) return at;
+  }
 }
