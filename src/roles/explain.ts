@@ -1,8 +1,7 @@
 /** Walks the layers of one call from this host. */
-import { readFile } from "node:fs/promises";
 import { readCredential, readTunnelFile } from "../config/index.ts";
 import { SallyportError } from "../errors.ts";
-import { certificatesIn, explain, type EdgeWay, type ExplainStep, type ToldRoute } from "../tunnel/index.ts";
+import { explain, readAuthorities, type EdgeWay, type ExplainStep, type ToldRoute } from "../tunnel/index.ts";
 
 export interface ExplainRequest {
   readonly url: string;
@@ -35,16 +34,10 @@ function readEdge(text: string): Pick<EdgeWay, "host" | "port"> {
 
 async function readCa(path: string | undefined): Promise<string | null> {
   if (path === undefined) return null;
-  try {
-    const pem = await readFile(path, "utf8");
-    certificatesIn(pem);
-    return pem;
-  } catch (error) {
-    throw wrong(
-      `--ca: ${path}: ${(error as Error).message}`,
-      "name the ca.crt that `sallyport certs init` made",
-    );
-  }
+  return await readAuthorities(path, {
+    field: "--ca",
+    fix: "name the ca.crt that `sallyport certs init` made",
+  });
 }
 
 function wrong(message: string, fix: string): SallyportError {

@@ -1,12 +1,10 @@
 /** What gives a worker's sandboxes their network: its own routes, those of others, and the record of both. */
-import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { openAuditLog } from "../audit/index.ts";
 import type { TunnelSettings } from "../config/index.ts";
 import { createGateway, type Gateway } from "../egress/index.ts";
-import { SallyportError } from "../errors.ts";
 import type { Log } from "../log.ts";
-import { certificatesIn, forwardRemote } from "../tunnel/index.ts";
+import { forwardRemote, readAuthorities } from "../tunnel/index.ts";
 import { TunnelEnd } from "../uplink/index.ts";
 import type { RoleHost } from "./life.ts";
 import { openTunnelFile } from "./live-tunnel.ts";
@@ -28,7 +26,12 @@ export interface SandboxNetworkParts extends AsyncDisposable {
 export async function openSandboxNetwork(parts: NetworkParts): Promise<SandboxNetworkParts> {
   const { settings, workerId, host, log } = parts;
   const { tunnelFile, tunnelCaFile, stateDir } = settings;
-  if (tunnelCaFile !== null) await checkAnchors(tunnelCaFile);
+  // it is read for every connection; told at the start, a wrong name is not one more failure of a call
+  if (tunnelCaFile !== null)
+    await readAuthorities(tunnelCaFile, {
+      field: "--tunnel-ca",
+      fix: "name the ca.crt that `sallyport certs init` made",
+    });
   await using stack = new AsyncDisposableStack();
   const audit = stack.use(await openAuditLog({ log }, { dir: join(stateDir, "audit") }));
   const end = stack.use(new TunnelEnd({ log }));
@@ -49,17 +52,4 @@ export async function openSandboxNetwork(parts: NetworkParts): Promise<SandboxNe
   const gateway = stack.use(createGateway({ local: served?.tunnel, remote: others, audit, log }));
   const owned = stack.move();
   return { gateway, end, [Symbol.asyncDispose]: () => owned.disposeAsync() };
-}
-
-/** It is read for every connection; told at the start, a wrong name is not one more failure of a call. */
-async function checkAnchors(file: string): Promise<void> {
-  try {
-    certificatesIn(await readFile(file, "utf8"));
-  } catch (cause) {
-    const reason = cause instanceof Error ? cause.message : String(cause);
-    throw new SallyportError("config_invalid", `--tunnel-ca: ${file}: ${reason}`, {
-      details: { file, fix: "name the ca.crt that `sallyport certs init` made" },
-      cause,
-    });
-  }
 }

@@ -30,7 +30,7 @@ export {
   type CheckedCertificate,
   type ServerCheck,
 } from "./certificates/check.ts";
-export { certificatesIn } from "./certificates/pem.ts";
+export { certificatesIn, readAuthorities } from "./certificates/pem.ts";
 export {
   initCertificates,
   renewCertificates,

@@ -1,4 +1,6 @@
 import { X509Certificate } from "node:crypto";
+import { readFile } from "node:fs/promises";
+import { SallyportError } from "../../errors.ts";
 import { certificateFault } from "./fault.ts";
 
 const begin = "-----BEGIN CERTIFICATE-----";
@@ -17,4 +19,22 @@ export function certificatesIn(pem: string): X509Certificate[] {
       throw certificateFault("not_pem", `certificate ${index + 1} cannot be read`, error);
     }
   });
+}
+
+/** The text of a file of authorities that `field` names; throws `config_invalid` where it, or a certificate in it, cannot be read. */
+export async function readAuthorities(
+  file: string,
+  { field, fix }: { field: string; fix: string },
+): Promise<string> {
+  try {
+    const pem = await readFile(file, "utf8");
+    certificatesIn(pem);
+    return pem;
+  } catch (cause) {
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    throw new SallyportError("config_invalid", `${field}: ${file}: ${reason}`, {
+      details: { file, field, fix },
+      cause,
+    });
+  }
 }
