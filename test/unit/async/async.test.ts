@@ -2,8 +2,6 @@ import assert from "node:assert/strict";
 import { getEventListeners } from "node:events";
 import { test } from "node:test";
 import { setImmediate as immediate } from "node:timers/promises";
-import { setFlagsFromString } from "node:v8";
-import { runInNewContext } from "node:vm";
 import {
   abortable,
   Backoff,
@@ -14,6 +12,7 @@ import {
   withDeadline,
 } from "../../../src/async/index.ts";
 import { isError } from "../../../src/errors.ts";
+import { collectGarbage } from "../../helpers/heap.ts";
 
 test("a linked signal fires with the first source's reason and leaves no listener behind", () => {
   const a = new AbortController();
@@ -82,8 +81,6 @@ test("a notifier wakes everyone who waits, once", async () => {
 });
 
 test("a notifier forgets who left, however long nobody is woken", async () => {
-  setFlagsFromString("--expose-gc");
-  const collect = runInNewContext("gc") as () => void;
   const notifier = new Notifier();
   const leave = async (): Promise<WeakRef<AbortSignal>> => {
     const controller = new AbortController();
@@ -94,7 +91,7 @@ test("a notifier forgets who left, however long nobody is woken", async () => {
   };
   const left = await leave();
   await immediate();
-  collect();
+  collectGarbage();
   assert.equal(left.deref(), undefined);
   const { signal } = new AbortController();
   const woken = notifier.wait(signal);

@@ -3,14 +3,10 @@ import assert from "node:assert/strict";
 import { duplexPair, type Duplex } from "node:stream";
 import { test } from "node:test";
 import { setImmediate } from "node:timers/promises";
-import { setFlagsFromString } from "node:v8";
-import { runInNewContext } from "node:vm";
 import { createHttpClient, type Forward } from "../../../src/exchange/index.ts";
 import { docs } from "../../helpers/gateway-client.ts";
 import { startGateway, type Sandbox } from "../../helpers/gateway-rig.ts";
-
-setFlagsFromString("--expose-gc");
-const collectGarbage = runInNewContext("gc") as () => void;
+import { heldBy } from "../../helpers/heap.ts";
 
 const head = "transfer-encoding: chunked\r\ncontent-type: application/octet-stream\r\n\r\n";
 const upload = `PUT / HTTP/1.1\r\nhost: ${docs}\r\n${head}`;
@@ -39,12 +35,13 @@ async function sendCrumbs(to: Duplex): Promise<void> {
 }
 
 /** MiB of the heap that one of the connections keeps. */
-async function heldBy(hold: () => Promise<void>): Promise<number> {
-  collectGarbage();
-  const before = process.memoryUsage().heapUsed;
-  for (let at = 0; at < connections; at += 1) await hold();
-  collectGarbage();
-  return (process.memoryUsage().heapUsed - before) / connections / 2 ** 20;
+async function heldByOne(hold: () => Promise<Duplex>): Promise<number> {
+  const all = await heldBy(async () => {
+    const programs: Duplex[] = [];
+    for (let at = 0; at < connections; at += 1) programs.push(await hold());
+    return programs;
+  });
+  return all / connections;
 }
 
 const ways: Record<string, (sandbox: Sandbox) => Promise<Duplex>> = {
@@ -59,10 +56,11 @@ for (const [name, dial] of Object.entries(ways)) {
     await using _client = client;
     Object.assign(rig.local, { forward });
     const sandbox = await rig.attach([{ host: "docs" }]);
-    const held = await heldBy(async () => {
+    const held = await heldByOne(async () => {
       const program = await dial(sandbox);
       program.write(upload);
       await sendCrumbs(program);
+      return program;
     });
     assert.ok(held < 3, `${held} MiB`);
   });
@@ -78,10 +76,12 @@ test("a reply in crumbs that its caller does not take costs little more than its
   await using _client = client;
   Object.assign(rig.local, { forward });
   const sandbox = await rig.attach([{ host: "docs" }]);
-  const held = await heldBy(async () => {
-    sandbox.guest.dial(80).write(`GET / HTTP/1.1\r\nhost: ${docs}\r\n\r\n`);
+  const held = await heldByOne(async () => {
+    const program = sandbox.guest.dial(80);
+    program.write(`GET / HTTP/1.1\r\nhost: ${docs}\r\n\r\n`);
     while (upstreams.length === 0) await setImmediate();
     for (const upstream of upstreams.splice(0)) await sendCrumbs(upstream);
+    return program;
   });
   assert.ok(held < 3, `${held} MiB`);
 });

@@ -3,23 +3,8 @@ import assert from "node:assert/strict";
 import { Readable } from "node:stream";
 import { test } from "node:test";
 import { setImmediate } from "node:timers/promises";
-import { setFlagsFromString } from "node:v8";
-import { runInNewContext } from "node:vm";
+import { heldBy } from "../../helpers/heap.ts";
 import { callText, eventsAnswer, listText, rig } from "./rig.ts";
-
-setFlagsFromString("--expose-gc");
-const collectGarbage = runInNewContext("gc") as () => void;
-
-/** MiB of the heap that are held once `hold` has come to its rest; what it resolves with is held with them. */
-async function heldBy(hold: () => Promise<unknown>): Promise<number> {
-  collectGarbage();
-  const before = process.memoryUsage().heapUsed;
-  const held = await hold();
-  collectGarbage();
-  const after = process.memoryUsage().heapUsed;
-  assert.notEqual(held, undefined);
-  return (after - before) / 2 ** 20;
-}
 
 /** A body without an end, all of whose bytes came one by one. */
 async function crumbs(bytes: number, body: Readable): Promise<void> {
