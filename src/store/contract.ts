@@ -114,8 +114,8 @@ export interface JobStore {
   list(filter: JobFilter): Promise<JobPage>;
   inputs(id: string): Promise<Uint8Array | null>;
   /**
-   * A job that waits ends as `cancelled` at once (`ended: true`), and its tenant's jobs behind it move up; for one that is offered or held the wish is kept and `lease` names
-   * who to tell: its command may have been started. A terminal job is left as it is.
+   * A job that waits ends as `cancelled` at once (`ended: true`), and its tenant's jobs behind it move up; for one that is offered or
+   * held the wish is kept and `lease` names who to tell: its command may have been started. A terminal job is left as it is.
    */
   cancel(id: string, now: number): Promise<{ ended: boolean; lease: HeldBy | null; job: JobRecord } | null>;
   artifact(
@@ -174,8 +174,9 @@ export interface LeaseStore {
   pools(): Promise<PoolDepth[]>;
   /**
    * Takes up to `limit` queued jobs of `pool` for a worker session, in fair order: each tenant has turns by its weight (start-time
-   * fair queueing; of equal turns the first by the tenant's name), and takes one with its job of the highest priority, the oldest of those. State `offered`. With `along` the id of a job that was submitted in the same turn: that
-   * one is claimed in epoch 1, which no other claim of it has.
+   * fair queueing; of equal turns the first by the tenant's name), and takes one with its job of the highest priority, the oldest of
+   * those. State `offered`. With `along` the id of a job that was submitted in the same turn: that one is claimed in epoch 1, which no
+   * other claim of it has.
    */
   claim(request: ClaimRequest): Promise<Claim[]>;
   /** An offer that was refused or not answered: back to its old place in the queue, or over if it was cancelled meanwhile. */
