@@ -1,5 +1,5 @@
 /** Renews the leases, and stops what they hold when that has not worked for too long. */
-import { Notifier } from "../async/index.ts";
+import { maxTimerMs, Notifier } from "../async/index.ts";
 import { SallyportError } from "../errors.ts";
 import { defaultIntervals, type Intervals, type WorkerMessage } from "../protocol/index.ts";
 import type { WorkerChannel } from "../channel/index.ts";
@@ -133,8 +133,8 @@ export class Heartbeat implements Disposable {
     this.#expiry = setTimeout(() => this.#deps.expired(), this.#left(leaseMs));
   }
 
-  /** `ms` until the last renewal is `age` old */
+  /** `ms` until the last renewal is `age` old, as far as a timer can count */
   #left(age: number): number {
-    return Math.max(0, this.#renewedAt + age - performance.now());
+    return Math.min(Math.max(0, this.#renewedAt + age - performance.now()), maxTimerMs);
   }
 }

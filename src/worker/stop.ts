@@ -1,4 +1,5 @@
 /** How a lease is told to stop, and the ordered log of what we did that the verdict is read from. */
+import { maxTimerMs } from "../async/index.ts";
 import { SallyportError } from "../errors.ts";
 
 /**
@@ -51,7 +52,7 @@ export class StopOrder implements Disposable {
     if (killAt < this.#killAt) {
       this.#killAt = killAt;
       clearTimeout(this.#timer);
-      if (graceMs > 0) this.#timer = setTimeout(() => this.#hard.abort(error), graceMs);
+      if (graceMs > 0) this.#timer = setTimeout(() => this.#hard.abort(error), Math.min(graceMs, maxTimerMs));
     }
     if (dropping.includes(reason)) this.#dropped.abort(error);
     if (graceMs <= 0) this.#hard.abort(error);

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
 import { StopOrder } from "../../../src/worker/stop.ts";
 
 test("the first reason stands, and a later request only brings the kill forward", async () => {
@@ -20,6 +21,13 @@ test("a later request with a longer grace does not put the kill off", async () =
   stop.request("cancelled", 5);
   stop.request("timeout", 60_000);
   await killed;
+});
+
+test("a grace longer than a timer can count is not over at once", async () => {
+  using stop = new StopOrder();
+  stop.request("cancelled", 2 ** 40);
+  await sleep(20);
+  assert.equal(stop.hard.aborted, false);
 });
 
 test("without grace it is killed at once, and dropped only where nobody wants what it leaves", () => {
