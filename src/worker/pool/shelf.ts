@@ -1,4 +1,5 @@
 /** The warm sandboxes of one profile. */
+import { maxTimerMs } from "../../async/index.ts";
 import type { Profile } from "../../sandbox/index.ts";
 import type { WarmSandbox } from "./warm-sandbox.ts";
 
@@ -39,7 +40,7 @@ export class Shelf {
     const retire = (): void => {
       if (this.#remove(entry)) this.#onRetired(warm);
     };
-    const entry = { warm, expiry: setTimeout(retire, Math.min(age, 2 ** 31 - 1)) };
+    const entry = { warm, expiry: setTimeout(retire, Math.min(age, maxTimerMs)) };
     this.#entries.push(entry);
     void warm.died.then(retire);
   }
