@@ -23,7 +23,7 @@ const doors: Record<string, readonly string[]> = {
   channel: ["protocol"],
   uplink: ["channel", "protocol"],
   store: ["protocol"],
-  hub: ["store", "channel", "protocol"],
+  hub: ["store", "channel", "protocol", "exchange"],
   sandbox: [],
   worker: ["uplink", "channel", "protocol", "sandbox"],
   client: ["protocol"],

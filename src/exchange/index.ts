@@ -9,9 +9,11 @@ export {
 } from "./contract.ts";
 export { parseAuthority, type Authority } from "./authority.ts";
 export { bytesBody, pump, takeWhole, wholeLength } from "./body.ts";
+export { collect, type Collected } from "./collect.ts";
 export { createHttpClient, type HttpClient, type HttpClientOptions } from "./client.ts";
 export { createHttpFace, type HttpFace } from "./face.ts";
 export type { FaceDeps, FaceOptions } from "./face-options.ts";
 export { failureResponse, layerOf, unlessFailure } from "./failure.ts";
 export { headerOf, withHeader, withoutHeaders } from "./headers.ts";
+export { Gathering } from "./gathering.ts";
 export type { FaceRequest } from "./request.ts";

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { workerOf } from "../helpers/hub-workers.ts";
+import { held, workerOf } from "../helpers/hub-workers.ts";
 import { eventually, TestHub } from "../helpers/hub.ts";
 import { profileOffer } from "../helpers/simulated-worker.ts";
 
@@ -172,4 +172,25 @@ test("a full queue refuses, and takes jobs again once there is room", async () =
     const reply = await hub.call("/v1/jobs", { method: "POST", json: shell });
     return reply.status === 201;
   });
+});
+
+test("jobs that are followed leave the room their bodies took to the next", async () => {
+  await using hub = await TestHub.start();
+  await using _worker = await workerOf(hub, { run: held().run });
+  const text = "x".repeat(100_000);
+  // of unknown length, so that two fill a tenant's room
+  const post = (accept: string): Promise<Response> =>
+    fetch(`${hub.url}/v1/jobs`, {
+      method: "POST",
+      headers: { accept, authorization: `Bearer ${hub.adminKey}`, "content-type": "application/json" },
+      body: new Blob([JSON.stringify({ ...shell, files: [{ path: "a", text }] })]).stream(),
+      duplex: "half",
+    });
+  const followed = [await post("text/event-stream"), await post("text/event-stream")];
+  const next = await post("application/json");
+  assert.deepEqual(
+    [...followed, next].map(({ status }) => status),
+    [200, 200, 201],
+  );
+  for (const { body } of followed) await body?.cancel();
 });

@@ -9,6 +9,7 @@ import { issuesToError } from "../../protocol/index.ts";
 import { authenticate, requireScope } from "../auth/gate.ts";
 import { checkNames } from "../auth/origin.ts";
 import { artifactRoutes } from "./artifacts.ts";
+import { Bodies, type BodyLimits } from "./bodies.ts";
 import type { Api, ApiContext } from "./context.ts";
 import { sendError } from "./errors.ts";
 import { eventRoutes } from "./events.ts";
@@ -28,6 +29,8 @@ import { workerRoutes } from "./workers.ts";
 /** bytes of a JSON body: contents of files grow by a third in base64 */
 const bodyBytes = 96 * 2 ** 20;
 
+const bodyLimits: BodyLimits = { mostBytes: bodyBytes, tenantBytes: 2 * bodyBytes, silenceMs: 60_000 };
+
 export interface ApiDeps {
   context: ApiContext;
   serverFactory: FastifyServerFactory;
@@ -37,7 +40,6 @@ export async function createApi({ context, serverFactory }: ApiDeps): Promise<Ap
   const { log } = context.hub;
   const app: Api = fastify({
     serverFactory,
-    bodyLimit: bodyBytes,
     exposeHeadRoutes: false,
     routerOptions: { maxParamLength: 4_096 },
     requestIdHeader: false,
@@ -49,15 +51,18 @@ export async function createApi({ context, serverFactory }: ApiDeps): Promise<Ap
   });
   app.decorateRequest("identity", null);
   app.decorateRequest("bodyDigest", "");
+  app.decorateRequest("reply", null);
+  app.decorateRequest("heldBody", null);
   app.setValidatorCompiler<ZodType>(({ schema, httpPart }) => validator(schema, httpPart ?? "request"));
   app.setSerializerCompiler(() => (data) => JSON.stringify(data));
   app.setErrorHandler((error, request, reply) => sendError(log, error, request, reply));
   app.setNotFoundHandler((request, reply) => sendError(log, pathUnknown(request), request, reply));
   app.addHook("onRequest", async (request, reply) => {
     void reply.header("x-request-id", request.id);
+    request.reply = reply.raw;
     await letIn(context, request);
   });
-  takeOnlyJson(app);
+  takeOnlyJson(app, new Bodies(bodyLimits));
   const refuseOtherMethods = answerEveryMethod(app);
   await app.register(swagger, {
     openapi: {

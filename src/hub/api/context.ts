@@ -21,6 +21,10 @@ declare module "fastify" {
     identity: Identity | null;
     /** SHA-256 of the JSON body as it came; empty without one */
     bodyDigest: string;
+    /** what it is answered with */
+    reply: ServerResponse | null;
+    /** fired to leave the room that a large body takes; null where it takes none */
+    heldBody: AbortController | null;
   }
 }
 

@@ -5,8 +5,6 @@ import type { Log } from "../../log.ts";
 
 /** What the framework's own errors mean. */
 const byFrameworkCode: Record<string, (message: string) => SallyportError> = {
-  FST_ERR_CTP_BODY_TOO_LARGE: () =>
-    new SallyportError("body_too_large", "body: larger than this call allows"),
   FST_ERR_CTP_INVALID_MEDIA_TYPE: () =>
     new SallyportError("media_type_unsupported", "content-type: this call does not take it", {
       details: { field: "content-type", fix: "send application/json" },

@@ -1,6 +1,9 @@
 /** Bodies in JSON, checked before anything is made of them. */
 import { createHash } from "node:crypto";
+import type { Readable } from "node:stream";
+import type { FastifyRequest } from "fastify";
 import { SallyportError } from "../../errors.ts";
+import type { Bodies } from "./bodies.ts";
 import type { Api } from "./context.ts";
 
 /** names, texts and marks between values of one body; a job with as much of everything as it may have stays below 40 000 */
@@ -10,19 +13,13 @@ const [quote, backslash] = [0x22, 0x5c];
 /** `,` `:` `[` `{` */
 const separators = new Set([0x2c, 0x3a, 0x5b, 0x7b]);
 
-export function takeOnlyJson(app: Api): void {
+export function takeOnlyJson(app: Api, bodies: Bodies): void {
   app.removeAllContentTypeParsers();
-  app.addContentTypeParser<Buffer>("application/json", { parseAs: "buffer" }, (request, body, done) => {
-    if (body.length === 0) {
-      done(null, undefined);
-      return;
-    }
+  app.addContentTypeParser("application/json", async (request: FastifyRequest, payload: Readable) => {
+    const body = await bodies.read(request, payload);
+    if (body.length === 0) return undefined;
     request.bodyDigest = createHash("sha256").update(body).digest("base64url");
-    try {
-      done(null, parse(body));
-    } catch (error) {
-      done(SallyportError.from(error), undefined);
-    }
+    return parse(body);
   });
 }
 

@@ -1,6 +1,7 @@
 import type { FastifyRequest } from "fastify";
 import { SallyportError } from "../../errors.ts";
 import { jobRequestSchema } from "../../protocol/index.ts";
+import { letBodyGo } from "./bodies.ts";
 import { identityOf, type Api, type ApiContext } from "./context.ts";
 import { followJob } from "./events.ts";
 import { submitJob } from "./submission.ts";
@@ -34,6 +35,7 @@ export function submitRoutes(app: Api, context: ApiContext): void {
         idempotencyKey: idempotencyKey(request),
         digest: request.bodyDigest,
       });
+      letBodyGo(request);
       const headers = { location: `/v1/jobs/${job.id}`, ...(!created && { "idempotent-replayed": "true" }) };
       if (wantsEvents(request)) {
         using live = context.hub.live.open(job.id, "reader");

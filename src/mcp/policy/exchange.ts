@@ -1,8 +1,15 @@
 /** One HTTP exchange with an upstream: what was asked, and what its answer means for calls, lists and the caller. */
 import { SallyportError } from "../../errors.ts";
-import { bytesBody, type HttpRequest, type HttpResponse, type Layer } from "../../exchange/index.ts";
+import {
+  bytesBody,
+  collect,
+  type Collected,
+  type HttpRequest,
+  type HttpResponse,
+  type Layer,
+} from "../../exchange/index.ts";
 import type { CallOutcome, ToolRule } from "../contract.ts";
-import { collect, continued, type Collected } from "./body.ts";
+import { continued } from "./body.ts";
 import { OpenCalls } from "./calls.ts";
 import { relayEvents } from "./event-relay.ts";
 import { bodyKind, forNewBody, isEncoded, maySpeakMcp, wantsEvents } from "./headers.ts";

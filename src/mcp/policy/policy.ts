@@ -2,6 +2,8 @@ import type { Readable } from "node:stream";
 import { abortable, withDeadline } from "../../async/index.ts";
 import { SallyportError } from "../../errors.ts";
 import {
+  collect,
+  type Collected,
   bytesBody,
   wholeLength,
   type Forward,
@@ -9,7 +11,6 @@ import {
   type HttpResponse,
 } from "../../exchange/index.ts";
 import type { ToolCall, ToolRule } from "../contract.ts";
-import { collect, type Collected } from "./body.ts";
 import { judge, type Refusal } from "./calls.ts";
 import { Exchange, type Asked } from "./exchange.ts";
 import { bodyKind, isEncoded, wantsEvents, withHeaders } from "./headers.ts";

@@ -2,7 +2,7 @@
  * `text/event-stream` cut into whole events whose bytes stay as they came.
  * https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-interpretation
  */
-import { Gathering } from "./gathering.ts";
+import { Gathering } from "../../exchange/index.ts";
 
 const lineFeed = 0x0a;
 const carriageReturn = 0x0d;

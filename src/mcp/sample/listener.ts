@@ -4,7 +4,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo } from "node:net";
 import { StreamableHTTPServerTransport } from "@modelcontextprotocol/sdk/server/streamableHttp.js";
 import { isInitializeRequest } from "@modelcontextprotocol/sdk/types.js";
-import { collect } from "../policy/body.ts";
+import { collect } from "../../exchange/index.ts";
 import { parse } from "../policy/json.ts";
 import { createSample, type OpenLedger, type SampleLedger } from "./tools.ts";
 
