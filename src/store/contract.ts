@@ -65,12 +65,15 @@ export interface NewJob {
   now: number;
 }
 
-export interface JobRecord {
+/** What a job is told by. */
+export type JobGist = Pick<JobSpec, "profile" | "priority" | "labels">;
+
+/** Nothing of the spec that may be large: a record is kept for as long as somebody follows the job, and listed with 500 others. */
+export interface JobRecord extends JobGist {
   id: string;
   tenant: string;
   /** `offered` is told as `queued` */
   state: JobState;
-  spec: JobSpec;
   createdAt: number;
   /** accepted attempts, oldest first */
   attempts: AttemptRecord[];
@@ -112,6 +115,8 @@ export interface JobStore {
   submit(job: NewJob): Promise<{ job: JobRecord; created: boolean }>;
   get(id: string): Promise<JobRecord | null>;
   list(filter: JobFilter): Promise<JobPage>;
+  /** null: there is no such job */
+  spec(id: string): Promise<JobSpec | null>;
   inputs(id: string): Promise<Uint8Array | null>;
   /**
    * A job that waits ends as `cancelled` at once (`ended: true`), and its tenant's jobs behind it move up; for one that is offered or

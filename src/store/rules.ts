@@ -149,6 +149,11 @@ export function poolOf(spec: JobSpec): { pool: string; labels: string } {
   return { pool: sorted.length === 0 ? spec.profile : `${spec.profile} ${labels}`, labels };
 }
 
+/** The labels of the jobs of such a pool. */
+export function labelsOf(pool: string, profile: string): JobSpec["labels"] {
+  return pool === profile ? {} : (JSON.parse(pool.slice(profile.length)) as JobSpec["labels"]);
+}
+
 /** Throws `lease_superseded` when the worker has opened a session with this turn or a later one, as far as the two can be compared. */
 export function checkTurn(
   before: { bootId: string; turn: number },

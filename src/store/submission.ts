@@ -53,11 +53,14 @@ export function inputParts(inputs: Uint8Array | null): Uint8Array[] {
 }
 
 export function freshRecord(job: NewJob): JobRecord {
+  const { profile, priority, labels } = job.spec;
   return {
     id: job.id,
     tenant: job.tenant.id,
     state: "queued",
-    spec: job.spec,
+    profile,
+    priority,
+    labels,
     createdAt: job.now,
     attempts: [],
     cancelRequested: false,

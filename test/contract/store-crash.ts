@@ -69,8 +69,7 @@ export async function assertSettles(store: Store, life: string): Promise<void> {
 export async function assertKept(store: Store, [what = "", id = "", value]: string[]): Promise<void> {
   const job = await store.jobs.get(id);
   assert.ok(job !== null, `${id} is gone`);
-  const profile = job.spec.profile;
-  assert.deepEqual(job.spec, jobSpec({ profile }));
+  assert.deepEqual(await store.jobs.spec(id), jobSpec({ profile: job.profile }));
   const attempt = job.attempts[0];
   switch (what) {
     case "submitted":

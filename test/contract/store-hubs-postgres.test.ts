@@ -23,14 +23,26 @@ test("hubs that open one empty database at once find its tables made once", asyn
 test("tables of the next build are used, of one that left this build behind refused", async () => {
   await using home = newHome();
   await home.open();
-  await server.query(`UPDATE "${home.schema}".schema_version SET version = 7, usable_by = 1`);
+  await server.query(`UPDATE "${home.schema}".schema_version SET version = 8, usable_by = 1`);
   await (await home.open()).check();
   await server.query(`UPDATE "${home.schema}".schema_version SET version = 9, usable_by = 9`);
   await assert.rejects(home.open(), (error) => {
     assert.ok(isError(error, "store_unavailable"));
-    assert.deepEqual([error.details["schema"], error.details["known"]], [9, 6]);
+    assert.deepEqual([error.details["schema"], error.details["known"]], [9, 7]);
     return true;
   });
+});
+
+test("a job that a hub of an earlier build put in is told with its priority and labels", async () => {
+  await using home = newHome();
+  const { jobs } = await home.open();
+  const labels = { gpu: "a" };
+  const job = newJob("j1", { idempotencyKey: "k", spec: { labels, priority: 7 } });
+  const { job: made } = await jobs.submit(job);
+  await server.query(`UPDATE "${home.schema}".jobs SET priority = NULL, labels = NULL`);
+  assert.deepEqual(await jobs.get("j1"), made);
+  assert.deepEqual((await jobs.list({ limit: 1 })).jobs, [made]);
+  assert.deepEqual(await jobs.submit({ ...job, id: "j2" }), { job: made, created: false });
 });
 
 test("two hubs share the work: no job goes to both, shares are one account", async () => {

@@ -25,8 +25,9 @@ export function stdinRoutes(app: Api, context: ApiContext): void {
       },
     },
     async (request, reply) => {
-      const { id, spec } = await findJob(context, request, request.params.id);
-      if (spec.stdin.mode !== "stream") throw notStreamed();
+      const { id } = await findJob(context, request, request.params.id);
+      const spec = await context.hub.store.jobs.spec(id);
+      if (spec?.stdin.mode !== "stream") throw notStreamed();
       const more = request.query.more === "" || request.query.more === "true";
       try {
         await (

@@ -68,15 +68,15 @@ export const eventStream = { "text/event-stream": z.string() };
 export const errorSchema = z.object({ error: wireErrorSchema });
 
 export function jobView(job: JobRecord): JobView {
-  const { id, state, spec, tenant, cancelRequested, result } = job;
+  const { id, state, profile, priority, labels, tenant, cancelRequested, result } = job;
   return {
     id,
     state,
-    profile: spec.profile,
+    profile,
     tenant,
     createdAt: iso(job.createdAt),
-    priority: spec.priority,
-    labels: spec.labels,
+    priority,
+    labels,
     cancelRequested,
     attempts: job.attempts.map(({ attempt, workerId, leasedAt, startedAt, finishedAt, reason }) => ({
       attempt,

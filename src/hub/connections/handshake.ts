@@ -48,14 +48,16 @@ export async function handshake(
  */
 async function takeUp(context: HubContext, connection: WorkerConnection, verdict: Verdict): Promise<void> {
   const lease: LeaseRef = refOf(verdict);
-  const record = verdict.verdict === "continue" ? await context.store.jobs.get(lease.lease) : null;
+  if (verdict.verdict !== "continue") return;
+  const { jobs } = context.store;
+  const [record, spec] = await Promise.all([jobs.get(lease.lease), jobs.spec(lease.lease)]);
   // a hello may name a lease twice: it takes one slot all the same
-  if (record === null || connection.heldUnder(lease) !== undefined) return;
-  const job = connection.hold({ lease, spec: record.spec });
+  if (record === null || spec === null || connection.heldUnder(lease) !== undefined) return;
+  const job = connection.hold({ lease, spec });
   job.confirmed = true;
   const startedAt = record.attempts.find((entry) => entry.attempt === lease.attempt)?.startedAt ?? null;
   if (startedAt !== null) {
-    job.deadlineAt = performance.now() + record.spec.timeoutMs + context.intervals.graceMs;
+    job.deadlineAt = performance.now() + spec.timeoutMs + context.intervals.graceMs;
   } else if (job.hasInputs) {
     context.tasks.start("inputs", () => sendInputs(context, connection, job));
   }

@@ -5,10 +5,15 @@ import type { Claim } from "../../store/index.ts";
 import { persist } from "./persist.ts";
 import { StdinFeed } from "./stdin.ts";
 
+/** What is asked of a spec while its job runs. Its code, arguments and variables, which may be large, are the worker's alone. */
+type HeldSpec = Pick<JobSpec, "profile" | "timeoutMs" | "artifacts" | "artifactBytes">;
+
 /** A job one connected worker runs. */
 export class HeldJob {
   readonly lease: LeaseRef;
-  readonly spec: JobSpec;
+  readonly spec: HeldSpec;
+  /** True when the worker is sent contents of files or stdin text. */
+  readonly hasInputs: boolean;
   /** monotonic `ms` by which the job must have ended by itself; null before its command runs */
   deadlineAt: number | null = null;
   /** the worker was told that the job is its own */
@@ -20,8 +25,10 @@ export class HeldJob {
   #last: Promise<unknown> = Promise.resolve();
 
   constructor(claim: Pick<Claim, "lease" | "spec">) {
+    const { profile, timeoutMs, artifacts, artifactBytes, files, stdin } = claim.spec;
     this.lease = claim.lease;
-    this.spec = claim.spec;
+    this.spec = { profile, timeoutMs, artifacts, artifactBytes };
+    this.hasInputs = files.some((file) => file.size > 0) || (stdin.mode === "text" && stdin.size > 0);
   }
 
   get jobId(): string {
@@ -40,12 +47,6 @@ export class HeldJob {
 
   end(reason: SallyportError): void {
     this.#over.abort(reason);
-  }
-
-  /** True when the worker is sent contents of files or stdin text. */
-  get hasInputs(): boolean {
-    const { files, stdin } = this.spec;
-    return files.some((file) => file.size > 0) || (stdin.mode === "text" && stdin.size > 0);
   }
 
   /** The way to its stdin, opened with its first use. */

@@ -95,8 +95,10 @@ function writePools({ newJobs, queuedBy, vtimes }: Rows): Planned[] {
 
 const insertJobs = statement(
   "insert_jobs",
-  `INSERT INTO jobs (seq, id, tenant, profile, created_at, idempotency_key, request_digest, spec)
-   SELECT * FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::text[], $7::text[], $8::text[])`,
+  `INSERT INTO jobs (seq, id, tenant, profile, created_at, idempotency_key, request_digest, spec,
+                     priority, labels)
+   SELECT * FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::text[], $7::text[], $8::text[],
+                        $9::integer[], $10::text[])`,
 );
 
 const writeShare = statement(
@@ -135,6 +137,8 @@ function writeNewJobs({ newJobs, newOpenJobs, changedShares }: Rows): Planned[] 
         job.key,
         job.digest,
         job.spec,
+        job.priority,
+        job.labels,
       ]),
     ),
     ...plan(

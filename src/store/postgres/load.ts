@@ -4,6 +4,7 @@
  */
 import type { Transaction } from "./calls.ts";
 import type { Connection } from "./connection.ts";
+import { gistColumns } from "./gist.ts";
 import type { AllNeeds } from "./needs.ts";
 import type { AttemptRow, Loaded, OpenJob, Recorded, Share, Waiting, WorkerRow } from "./row-types.ts";
 import { Rows } from "./rows.ts";
@@ -117,7 +118,7 @@ const readAttemptsOfSessions = statement(
       UNION SELECT seq FROM open_jobs WHERE session = ANY ($2::text[]))`,
 );
 
-const recordedColumns = `seq, id, tenant, spec, created_at AS "createdAt", request_digest AS digest,
+const recordedColumns = `seq, id, tenant, ${gistColumns("jobs")}, created_at AS "createdAt", request_digest AS digest,
   idempotency_key AS key, state, cancel_requested AS "cancelRequested", result`;
 
 const readRecorded = statement(

@@ -1,6 +1,6 @@
 import { SallyportError } from "../../errors.ts";
 import type { Connection } from "./connection.ts";
-import { schemaV1, schemaV2, schemaV3, schemaV4, schemaV5, schemaV6 } from "./schema.ts";
+import { schemaV1, schemaV2, schemaV3, schemaV4, schemaV5, schemaV6, schemaV7 } from "./schema.ts";
 
 interface Step {
   sql: string;
@@ -19,6 +19,7 @@ const steps: readonly Step[] = [
   { sql: schemaV4, usableBy: 1 },
   { sql: schemaV5, usableBy: 1 },
   { sql: schemaV6, usableBy: 1 },
+  { sql: schemaV7, usableBy: 1 },
 ];
 
 /** Brings the tables in `schema` to this build's version, all of it or nothing, one hub at a time. */

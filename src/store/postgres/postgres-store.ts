@@ -17,7 +17,7 @@ import type { Reader } from "./reader.ts";
 import { artifacts, findArtifact, readArtifact } from "./reads/artifacts.ts";
 import { pools, profiles, workers } from "./reads/fleet.ts";
 import { hubs } from "./reads/hubs.ts";
-import { get, inputs, list } from "./reads/jobs.ts";
+import { get, inputs, list, spec } from "./reads/jobs.ts";
 import { locate, logEnd, readLog } from "./reads/log.ts";
 import type { Writer } from "./writer.ts";
 
@@ -99,6 +99,7 @@ function jobStore({ writer, reader }: Deps, options: { queueCap: number }): JobS
     submit: async (job) => await writer.call(submit(job, options)),
     get: (id) => reader.read((connection) => get(connection, id)),
     list: (filter) => reader.read((connection) => list(connection, filter)),
+    spec: (id) => reader.read((connection) => spec(connection, id)),
     inputs: (id) => reader.read((connection) => inputs(connection, id)),
     cancel: (id, now) => writer.call(cancel(id, now)),
     artifact: async (jobId, path) => {

@@ -52,12 +52,19 @@ export interface AttemptRow {
   stderr: number;
 }
 
+/** `labels` as JSON; they and the priority are null where a hub of an earlier schema put the job in, and `spec` is only then not. */
+export interface GistRow {
+  profile: string;
+  priority: number | null;
+  labels: string | null;
+  spec: string | null;
+}
+
 /** What does not change while the job is open, and how it ended. */
-export interface Recorded {
+export interface Recorded extends GistRow {
   seq: number;
   id: string;
   tenant: string;
-  spec: string;
   createdAt: number;
   digest: string;
   /** null while it is open */
@@ -80,9 +87,9 @@ export interface WorkerRow {
 
 export interface NewJobRow extends Recorded {
   pool: string;
-  profile: string;
   labels: string;
   priority: number;
+  spec: string;
   weight: number;
   maxAttempts: number;
   key: string | null;

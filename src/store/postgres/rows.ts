@@ -1,7 +1,8 @@
 /** The rows of one group of calls, as they were when the group began and as its calls leave them. */
-import type { JobResult, JobSpec } from "../../protocol/index.ts";
+import type { JobResult } from "../../protocol/index.ts";
 import type { AttemptRecord, JobRecord } from "../contract.ts";
 import type { DatabaseClock } from "./clock.ts";
+import { gistOf } from "./gist.ts";
 import { Line } from "./line.ts";
 import type { News } from "./news.ts";
 
@@ -231,7 +232,7 @@ export class Rows {
       id,
       tenant: recorded.tenant,
       state: state === "offered" ? "queued" : state,
-      spec: JSON.parse(recorded.spec) as JobSpec,
+      ...gistOf(recorded),
       createdAt: recorded.createdAt,
       attempts: this.#attemptsOf(recorded.seq),
       cancelRequested: job?.cancelRequested ?? recorded.cancelRequested,

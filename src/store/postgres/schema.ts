@@ -182,3 +182,6 @@ CREATE INDEX open_jobs_urgent ON open_jobs (pool, tenant, priority DESC, seq) WH
 /** the last turn a tenant has; as an expression it is in no other index's order */
 export const schemaV6 =
   "CREATE INDEX open_jobs_last ON open_jobs (pool, tenant, (- vft)) WHERE state = 'queued'";
+
+/** what is told of a job without its spec, which may be large; null where a hub of an earlier schema put it in */
+export const schemaV7 = "ALTER TABLE jobs ADD COLUMN priority integer, ADD COLUMN labels text";

@@ -1,3 +1,4 @@
+import type { JobSpec } from "../../protocol/index.ts";
 import type { JobFilter, JobStore } from "../contract.ts";
 import { cursorOf, freshRecord, inputParts, pageLimit, submissionOf, toPage } from "../submission.ts";
 import { toRecord } from "./raw-job.ts";
@@ -19,6 +20,10 @@ export function jobStore({ writer, reader }: Threads, { queueCap }: { queueCap: 
       return raw === null ? null : toRecord(raw);
     },
     list: async (filter) => toPage(await reader.call("list", toListArgs(filter)), filter.limit, toRecord),
+    spec: async (id) => {
+      const spec = await reader.call("spec", { id });
+      return spec === null ? null : (JSON.parse(spec) as JobSpec);
+    },
     inputs: (id) => reader.call("inputs", { id }),
     cancel: async (id, now) => {
       const cancelled = await writer.call("cancel", { id, now });

@@ -1,5 +1,6 @@
-import type { JobSpec, JobResult, JobState } from "../../protocol/index.ts";
+import type { JobResult, JobState } from "../../protocol/index.ts";
 import type { AttemptRecord, JobRecord } from "../contract.ts";
+import { labelsOf } from "../rules.ts";
 import type { Db } from "./database.ts";
 
 /** A job as its rows hold it. JSON travels between threads as text, which is cheaper than as objects. */
@@ -7,7 +8,9 @@ export interface RawJob {
   id: string;
   tenant: string;
   state: string;
-  spec: string;
+  profile: string;
+  priority: number;
+  pool: string;
   createdAt: number;
   attempts: AttemptRecord[];
   cancelRequested: number;
@@ -19,16 +22,16 @@ interface Row extends Omit<RawJob, "attempts"> {
   attemptCount: number;
 }
 
-const select = `SELECT seq, id, tenant, state, spec, created_at AS createdAt, attempts AS attemptCount,
+const select = `SELECT seq, id, tenant, state, profile, priority, pool, created_at AS createdAt, attempts AS attemptCount,
                        cancel_requested AS cancelRequested, result
-                  FROM jobs JOIN specs ON specs.job = jobs.seq`;
+                  FROM jobs`;
 
 export function readJob(db: Db, id: string): RawJob | undefined {
   const row = db.get<Row>(`${select} WHERE id = ?`, id);
   return row === undefined ? undefined : withAttempts(db, row);
 }
 
-/** `rest`: the statement's text behind the joined rows, from `WHERE` on. */
+/** `rest`: the statement's text behind the table, from `WHERE` on. */
 export function readJobs(
   db: Db,
   rest: string,
@@ -55,7 +58,9 @@ export function toRecord(raw: RawJob): JobRecord {
     id: raw.id,
     tenant: raw.tenant,
     state: raw.state === "offered" ? "queued" : (raw.state as JobState),
-    spec: JSON.parse(raw.spec) as JobSpec,
+    profile: raw.profile,
+    priority: raw.priority,
+    labels: labelsOf(raw.pool, raw.profile),
     createdAt: raw.createdAt,
     attempts: raw.attempts.map((attempt) => ({ ...attempt })),
     cancelRequested: raw.cancelRequested !== 0,

@@ -9,22 +9,30 @@ export function submissionLaws({ engine, promise, acrossLives }: Laws): void {
   describe(`store (${engine.name}): submission`, () => {
     acrossLives("a submitted job is there whole, and still is after the store died", async (home) => {
       const first = await home.open();
-      const job = newJob("j1", { spec: { env: { A: "ä\u0001" }, labels: { gpu: "a" } }, now: 1_234 });
+      const labels = { gpu: "a", arch: 'x "1"' };
+      const job = newJob("j1", { spec: { env: { A: "ä\u0001" }, labels, priority: 7 }, now: 1_234 });
       const { job: made, created } = await first.jobs.submit(job);
       assert.equal(created, true);
       await home.crash();
-      const found = await (await home.open()).jobs.get("j1");
+      const { jobs } = await home.open();
+      const found = await jobs.get("j1");
       assert.deepEqual(found, made);
       assert.deepEqual(found, {
         id: "j1",
         tenant: "acme",
         state: "queued",
-        spec: job.spec,
+        profile: job.spec.profile,
+        priority: 7,
+        labels,
         createdAt: 1_234,
         attempts: [],
         cancelRequested: false,
         result: null,
       });
+      assert.deepEqual([await jobs.spec("j1"), await jobs.spec("j2")], [job.spec, null]);
+      await jobs.cancel("j1", 2_000);
+      const ended = await jobs.get("j1");
+      assert.deepEqual([ended?.state, ended?.priority, ended?.labels], ["cancelled", 7, labels]);
     });
 
     promise("one key and one request make one job", async (store) => {

@@ -2,14 +2,15 @@ import type { JobResult, JobSpec, JobState } from "../../../protocol/index.ts";
 import type { AttemptRecord, JobFilter, JobPage, JobRecord } from "../../contract.ts";
 import { cursorOf, pageLimit, toPage } from "../../submission.ts";
 import type { Connection } from "../connection.ts";
+import { gistColumns, gistOf } from "../gist.ts";
+import type { GistRow } from "../row-types.ts";
 import { statement, type Value } from "../statement.ts";
 
-interface Row {
+interface Row extends GistRow {
   seq: number;
   id: string;
   tenant: string;
   state: string;
-  spec: string;
   createdAt: number;
   cancelRequested: boolean;
   result: string | null;
@@ -17,7 +18,7 @@ interface Row {
 }
 
 /** One statement, so one moment: a job is never told without its attempts, or in two states. */
-const columns = `j.seq, j.id, j.tenant, coalesce(j.state, o.state) AS state, j.spec, j.created_at AS "createdAt",
+const columns = `j.seq, j.id, j.tenant, coalesce(j.state, o.state) AS state, ${gistColumns("j")}, j.created_at AS "createdAt",
   coalesce(o.cancel_requested, j.cancel_requested) AS "cancelRequested", j.result,
   (SELECT coalesce(json_agg(json_build_object(
             'attempt', attempt, 'epoch', epoch, 'workerId', worker_id, 'leasedAt', leased_at, 'startedAt', started_at,
@@ -85,6 +86,14 @@ function pageOf(state: string | null, { conditions, limit, bind }: PageParts): s
   return `(SELECT j.seq FROM ${from} ${where} ORDER BY j.seq DESC LIMIT ${limit})`;
 }
 
+const readSpec = statement("read_spec", "SELECT spec FROM jobs WHERE id = $1");
+
+/** null: there is no such job. */
+export async function spec(connection: Connection, id: string): Promise<JobSpec | null> {
+  const [row] = await connection.run<{ spec: string }>(readSpec, [id]);
+  return row === undefined ? null : (JSON.parse(row.spec) as JobSpec);
+}
+
 const readInputs = statement(
   "read_inputs",
   "SELECT bytes FROM inputs WHERE job = (SELECT seq FROM jobs WHERE id = $1) ORDER BY part",
@@ -101,7 +110,7 @@ function toRecord(row: Row): JobRecord {
     id: row.id,
     tenant: row.tenant,
     state: row.state === "offered" ? "queued" : (row.state as JobState),
-    spec: JSON.parse(row.spec) as JobSpec,
+    ...gistOf(row),
     createdAt: row.createdAt,
     attempts: row.attempts,
     cancelRequested: row.cancelRequested,

@@ -1,7 +1,7 @@
 import type { Operations } from "../rpc.ts";
 import { artifacts, findArtifact, readArtifact } from "./artifacts.ts";
 import { pools, profiles, workers } from "./fleet.ts";
-import { get, inputs, list } from "./jobs.ts";
+import { get, inputs, list, spec } from "./jobs.ts";
 import { locate, logEnd, readLog } from "./log.ts";
 
 /** Everything that only reads rows. */
@@ -17,6 +17,7 @@ export const reads = {
   profiles,
   readArtifact,
   readLog,
+  spec,
   workers,
 } satisfies Operations;
 

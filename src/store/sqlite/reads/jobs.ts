@@ -6,6 +6,15 @@ export function get(db: Db, { id }: { id: string }): RawJob | null {
   return readJob(db, id) ?? null;
 }
 
+/** null: there is no such job. */
+export function spec(db: Db, { id }: { id: string }): string | null {
+  const found = db.get<{ spec: string }>(
+    "SELECT spec FROM specs WHERE job = (SELECT seq FROM jobs WHERE id = ?)",
+    id,
+  );
+  return found?.spec ?? null;
+}
+
 export interface ListArgs {
   tenant: string | null;
   states: readonly JobState[] | null;
