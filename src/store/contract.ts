@@ -105,7 +105,7 @@ export interface JobFilter {
 }
 
 export interface JobPage {
-  /** newest first */
+  /** newest first; fewer than asked for where their results are large */
   jobs: JobRecord[];
   next: string | null;
 }

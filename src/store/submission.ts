@@ -68,19 +68,20 @@ export function freshRecord(job: NewJob): JobRecord {
   };
 }
 
+/** bytes of results behind which nothing more comes onto a page: each reader that is slow to take one holds it in memory */
+export const pageBytes = 1 * 2 ** 20;
+
 /** How many a page may hold. */
 export function pageLimit(limit: number): number {
   return Math.min(Math.max(1, limit), 500);
 }
 
-/** `listed`: one more than the page holds where there is one. */
+/** `more`: there are others behind those of this page. */
 export function toPage<Row extends { seq: number }>(
-  listed: readonly Row[],
-  limit: number,
+  { shown, more }: { shown: readonly Row[]; more: boolean },
   toRecord: (row: Row) => JobRecord,
 ): JobPage {
-  const shown = listed.slice(0, pageLimit(limit));
-  const last = listed.length > shown.length ? shown.at(-1) : undefined;
+  const last = more ? shown.at(-1) : undefined;
   return { jobs: shown.map(toRecord), next: last === undefined ? null : last.seq.toString(36) };
 }
 

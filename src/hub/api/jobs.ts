@@ -30,7 +30,7 @@ export function jobRoutes(app: Api, context: ApiContext): void {
     {
       config: { access },
       schema: {
-        summary: "List jobs, newest first",
+        summary: "List jobs, newest first; a page may end early where their results are large",
         querystring: listQuery,
         response: { 200: jobPageSchema, default: errorSchema },
       },

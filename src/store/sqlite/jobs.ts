@@ -19,7 +19,7 @@ export function jobStore({ writer, reader }: Threads, { queueCap }: { queueCap: 
       const raw = await reader.call("get", { id });
       return raw === null ? null : toRecord(raw);
     },
-    list: async (filter) => toPage(await reader.call("list", toListArgs(filter)), filter.limit, toRecord),
+    list: async (filter) => toPage(await reader.call("list", toListArgs(filter)), toRecord),
     spec: async (id) => {
       const spec = await reader.call("spec", { id });
       return spec === null ? null : (JSON.parse(spec) as JobSpec);

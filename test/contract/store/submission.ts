@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { describe } from "node:test";
 import type { JobRecord } from "../../../src/store/index.ts";
-import { claimOne, newJob, openSession } from "../../helpers/store.ts";
+import { attemptOutcome, claimOne, leaseOne, newJob, openSession } from "../../helpers/store.ts";
 import { type Laws } from "./laws.ts";
 
 export function submissionLaws({ engine, promise, acrossLives }: Laws): void {
@@ -91,6 +91,22 @@ export function submissionLaws({ engine, promise, acrossLives }: Laws): void {
       await store.jobs.submit(newJob("j2"));
       assert.equal(await store.jobs.inputs("j2"), null);
       assert.equal(await store.jobs.inputs("nobody"), null);
+    });
+
+    promise("a page ends behind large results, and the next one goes on from there", async (store) => {
+      const session = await openSession(store);
+      const error = { code: "internal", message: "x".repeat(400_000) } as const;
+      for (let i = 0; i < 7; i += 1) {
+        const { lease } = await leaseOne(store, session.id, newJob(`j${i}`));
+        await store.leases.finish(lease, attemptOutcome({ reason: "sandbox_lost", error }), 3_000);
+      }
+      const pages: string[] = [];
+      for (let cursor: string | undefined = ""; cursor !== undefined;) {
+        const page = await store.jobs.list({ limit: 500, states: ["lost"], ...(cursor && { cursor }) });
+        pages.push(page.jobs.map(({ id }) => id).join(" "));
+        cursor = page.next ?? undefined;
+      }
+      assert.deepEqual(pages, ["j6 j5 j4", "j3 j2 j1", "j0"]);
     });
 
     promise("jobs are listed newest first, page by page, by tenant, state and profile", async (store) => {

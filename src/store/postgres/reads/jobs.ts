@@ -1,6 +1,6 @@
 import type { JobResult, JobSpec, JobState } from "../../../protocol/index.ts";
 import type { AttemptRecord, JobFilter, JobPage, JobRecord } from "../../contract.ts";
-import { cursorOf, pageLimit, toPage } from "../../submission.ts";
+import { cursorOf, pageBytes, pageLimit, toPage } from "../../submission.ts";
 import type { Connection } from "../connection.ts";
 import { gistColumns, gistOf } from "../gist.ts";
 import type { GistRow } from "../row-types.ts";
@@ -46,13 +46,18 @@ export async function list(connection: Connection, filter: JobFilter): Promise<J
     pageOf(state, { conditions, limit, bind }),
   );
   if (pages.length === 0) return { jobs: [], next: null };
-  const rows = await connection.ask<Row>(
-    `SELECT ${columns} FROM (${pages.join(" UNION ALL ")}) AS found
-       JOIN jobs AS j ON j.seq = found.seq LEFT JOIN open_jobs AS o ON o.seq = j.seq
-      ORDER BY j.seq DESC LIMIT ${limit}`,
+  const rows = await connection.ask<Row & { found: number }>(
+    `SELECT ${columns}, shown.found
+       FROM (SELECT seq, count(*) OVER () AS found, sum(bytes) OVER (ORDER BY seq DESC) - bytes AS before
+               FROM (SELECT seq, coalesce(octet_length(result), 0) AS bytes
+                       FROM (${pages.join(" UNION ALL ")}) AS found JOIN jobs USING (seq)
+                      ORDER BY seq DESC LIMIT ${limit}) AS sized) AS shown
+       JOIN jobs AS j ON j.seq = shown.seq LEFT JOIN open_jobs AS o ON o.seq = j.seq
+      WHERE before <= ${bind(pageBytes)}
+      ORDER BY j.seq DESC LIMIT ${bind(pageLimit(filter.limit))}`,
     values,
   );
-  return toPage(rows, filter.limit, toRecord);
+  return toPage({ shown: rows, more: (rows[0]?.found ?? 0) > rows.length }, toRecord);
 }
 
 function conditionsOf(filter: JobFilter): [string, Value][] {

@@ -1,4 +1,5 @@
 import { terminalStates, type JobState } from "../../../protocol/index.ts";
+import { pageBytes } from "../../submission.ts";
 import type { Db } from "../database.ts";
 import { readJob, readJobs, type RawJob } from "../raw-job.ts";
 
@@ -24,20 +25,43 @@ export interface ListArgs {
   limit: number;
 }
 
-/** Newest first, one more than asked for where there is one. */
-export function list(db: Db, args: ListArgs): (RawJob & { seq: number })[] {
-  if (args.states === null) return page(db, args, null);
+export interface Listed {
+  shown: (RawJob & { seq: number })[];
+  /** there are others behind them */
+  more: boolean;
+}
+
+/** Newest first. */
+export function list(db: Db, args: ListArgs): Listed {
+  const found = find(db, args);
+  const seqs: number[] = [];
+  let bytes = 0;
+  for (const job of found.slice(0, args.limit)) {
+    if (bytes > pageBytes) break;
+    seqs.push(job.seq);
+    bytes += job.bytes;
+  }
+  const these = "WHERE seq IN (SELECT value FROM json_each(?)) ORDER BY seq DESC";
+  return { shown: readJobs(db, these, [JSON.stringify(seqs)]), more: found.length > seqs.length };
+}
+
+interface Found {
+  seq: number;
+  /** of its result */
+  bytes: number;
+}
+
+/** One more than asked for where there is one. */
+function find(db: Db, args: ListArgs): Found[] {
+  if (args.states === null) return findIn(db, args, null);
   const states = args.states.flatMap((state) => (state === "queued" ? ["queued", "offered"] : [state]));
-  return [...new Set(states)]
-    .flatMap((state) => page(db, args, state))
-    .sort((a, b) => b.seq - a.seq)
-    .slice(0, args.limit + 1);
+  return [...new Set(states)].flatMap((state) => findIn(db, args, state)).sort((a, b) => b.seq - a.seq);
 }
 
 const ended: ReadonlySet<string | null> = new Set(terminalStates);
 
 /** One state at a time comes out of an index in order, however many jobs there are. */
-function page(db: Db, args: ListArgs, state: string | null): (RawJob & { seq: number })[] {
+function findIn(db: Db, args: ListArgs, state: string | null): Found[] {
   const conditions: [string, string | number | null][] = [
     ["tenant = ?", args.tenant],
     ["state = ?", state],
@@ -50,7 +74,8 @@ function page(db: Db, args: ListArgs, state: string | null): (RawJob & { seq: nu
   if (ended.has(state)) texts.push("finished_at IS NOT NULL");
   const where = texts.length === 0 ? "" : `WHERE ${texts.join(" AND ")}`;
   const params = [...used.map(([, value]) => value), args.limit + 1];
-  return readJobs(db, `${where} ORDER BY seq DESC LIMIT ?`, params);
+  const bytes = "coalesce(octet_length(result), 0) AS bytes";
+  return db.all<Found>(`SELECT seq, ${bytes} FROM jobs ${where} ORDER BY seq DESC LIMIT ?`, ...params);
 }
 
 /** null: there is no such job, or nothing for it to read. */
