@@ -152,6 +152,8 @@ export interface Claim {
   jobId: string;
   tenant: string;
   spec: JobSpec;
+  /** of the spec as JSON */
+  specBytes: number;
   hasInputs: boolean;
 }
 
@@ -178,7 +180,7 @@ export type Fenced = "recorded" | "superseded";
 export interface LeaseStore {
   pools(): Promise<PoolDepth[]>;
   /**
-   * Takes up to `limit` queued jobs of `pool` for a worker session, in fair order: each tenant has turns by its weight (start-time
+   * Takes up to `limit` queued jobs of `pool`, none behind `claimBytes` of specs, for a worker session, in fair order: each tenant has turns by its weight (start-time
    * fair queueing; of equal turns the first by the tenant's name), and takes one with its job of the highest priority, the oldest of
    * those. State `offered`. With `along` the id of a job that was submitted in the same turn: that one is claimed in epoch 1, which no
    * other claim of it has.

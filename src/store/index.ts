@@ -24,6 +24,6 @@ export type {
   WorkerSession,
 } from "./contract.ts";
 export { openSqliteStore, type SqliteStoreOptions } from "./sqlite/open.ts";
-export { poolOf, wallClock } from "./rules.ts";
+export { claimBytes, poolOf, wallClock } from "./rules.ts";
 export { openPostgresStore } from "./postgres/enter.ts";
 export type { PostgresStoreOptions } from "./postgres/open.ts";

@@ -142,6 +142,9 @@ export function beyondEnd(part: LogPart, end: number): Omit<LogPart, "from"> | n
   return { bytes, stdout, stderr };
 }
 
+/** bytes of specs behind which a claim takes no further job: neither who claims nor the worker is to take in too much at once */
+export const claimBytes = 1 * 2 ** 20;
+
 /** The same for every job any worker that can take one of them can take. */
 export function poolOf(spec: JobSpec): { pool: string; labels: string } {
   const sorted = Object.entries(spec.labels).sort(([a], [b]) => (a < b ? -1 : 1));

@@ -172,3 +172,22 @@ test("a higher priority goes first within a tenant", async () => {
     [high.id, normal.id, low.id],
   );
 });
+
+test("a worker with room for many large jobs is offered them as it takes them", async () => {
+  await using hub = await TestHub.start();
+  await (await workerOf(hub))[Symbol.asyncDispose]();
+  const jobs: string[] = [];
+  for (let n = 0; n < 40; n += 1)
+    jobs.push((await hub.submit({ command: ["true", "x".repeat(1_000_000)] })).id);
+  let running = 0;
+  const { promise: allRun, resolve } = Promise.withResolvers<void>();
+  const run = async (job: SimulatedJob): Promise<void> => {
+    if ((running += 1) === jobs.length) resolve();
+    await allRun;
+    await job.exit();
+  };
+  await using worker = await workerOf(hub, { workerId: "large", slots: 64, run });
+  for (const id of jobs) assert.equal((await hub.wait(id)).state, "succeeded");
+  assert.equal(worker.of("offer").length, jobs.length);
+  assert.match((await hub.call("/metrics")).text, /dispatch_wakes_total\{reason="offer answered"\} [1-9]/);
+});

@@ -2,7 +2,7 @@ import type { SallyportError } from "../../errors.ts";
 import type { HubChannel } from "../../channel/index.ts";
 import type { Log } from "../../log.ts";
 import { sameLease, type LeaseRef, type ProfileOffer, type WorkerMessage } from "../../protocol/index.ts";
-import type { Claim } from "../../store/index.ts";
+import { claimBytes, type Claim } from "../../store/index.ts";
 import type { Room } from "../dispatch/match.ts";
 import { FreeCapacity } from "./free-capacity.ts";
 import { HeldJob } from "./held-job.ts";
@@ -40,6 +40,8 @@ export class WorkerConnection {
   readonly offerer: Offerer;
   readonly held = new Map<string, HeldJob>();
   readonly offers = new Map<string, PendingOffer>();
+  /** of the specs of these offers */
+  #offeredBytes = 0;
   profiles = new Map<string, ProfileOffer>();
   warm: Record<string, number> = {};
   readonly #suspectMs: number;
@@ -118,9 +120,14 @@ export class WorkerConnection {
     return this.#phase === "ready" && now >= this.#restUntil && now - this.#seenAt <= this.#suspectMs;
   }
 
+  /** So much is on its way to it that it is offered more only once it has answered. */
+  get hasEnough(): boolean {
+    return this.#offeredBytes >= claimBytes;
+  }
+
   /** How many jobs it can be offered right now, offers in flight taken off. */
   get freeSlots(): number {
-    if (!this.takesOffers) return 0;
+    if (!this.takesOffers || this.hasEnough) return 0;
     const slots = this.#onTrial ? Math.min(1, this.free.slots) : this.free.slots;
     return Math.max(0, slots - this.offers.size - this.#aside.slots);
   }
@@ -160,12 +167,19 @@ export class WorkerConnection {
     return this.profiles.get(profile)?.resources.memory ?? 0;
   }
 
+  /** It is offered a job. */
+  awaitAnswer(offer: PendingOffer): void {
+    this.offers.set(offer.claim.jobId, offer);
+    this.#offeredBytes += offer.claim.specBytes;
+  }
+
   /** The offer `lease` answers, no longer pending; undefined when there is none. */
   takeOffer(lease: LeaseRef): PendingOffer | undefined {
     const pending = this.offers.get(lease.lease);
     if (pending === undefined || !sameLease(pending.claim.lease, lease)) return undefined;
     clearTimeout(pending.timer);
     this.offers.delete(lease.lease);
+    this.#offeredBytes -= pending.claim.specBytes;
     return pending;
   }
 

@@ -50,7 +50,8 @@ export async function dispatchAlong(
     (claims) => claims.some((claim) => sameLease(claim.lease, lease)),
     () => false,
   );
-  const foreseen = { lease, jobId: id, tenant: tenant.id, spec, hasInputs: inputs !== null };
+  const specBytes = JSON.stringify(spec).length;
+  const foreseen = { lease, jobId: id, tenant: tenant.id, spec, specBytes, hasInputs: inputs !== null };
   await offerAhead(context, connection, { claim: foreseen, granted });
   for (const claim of await claiming) {
     if (!sameLease(claim.lease, lease)) await offer(context, connection, claim);

@@ -37,7 +37,7 @@ function send(
   const timer = setTimeout(() => {
     context.tasks.start("unanswered offer", () => onSilence(context, connection, claim));
   }, offerMs);
-  connection.offers.set(claim.jobId, { claim, granted, sentAt: performance.now(), timer });
+  connection.awaitAnswer({ claim, granted, sentAt: performance.now(), timer });
   const waitedMs = Date.now() - jobIdTime(claim.jobId);
   void granted.then((isGranted) => {
     if (isGranted && claim.lease.epoch <= 2) context.metrics.dispatched(waitedMs);

@@ -1,7 +1,7 @@
 import { Notifier } from "../../async/index.ts";
 
 export type WakeReason =
-  "job queued" | "worker ready" | "slot free" | "lease ended" | "offer returned" | "timer";
+  "job queued" | "worker ready" | "slot free" | "lease ended" | "offer answered" | "offer returned" | "timer";
 
 /** After these somebody may wait whom no look has seen */
 const newcomers: ReadonlySet<WakeReason> = new Set(["job queued", "offer returned"]);

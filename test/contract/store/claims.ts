@@ -39,10 +39,26 @@ export function claimsLaws({ engine, promise }: Laws): void {
         jobId: "j1",
         tenant: "acme",
         spec,
+        specBytes: JSON.stringify(spec).length,
         hasInputs: true,
       });
       await store.leases.release(claim.lease, 2_000);
       assert.deepEqual((await claimOne(store, session.id)).lease, { lease: "j1", attempt: 1, epoch: 3 });
+    });
+
+    promise("a claim takes no further job behind a mebibyte of specs, and at least one", async (store) => {
+      const { id: sessionId } = await openSession(store);
+      const spec = { env: { A: "x".repeat(700_000) } };
+      for (let n = 0; n < 4; n += 1) await store.jobs.submit(newJob(`j${n}`, { spec }));
+      await store.jobs.submit(newJob("j4", { spec: { env: { A: "x".repeat(2_000_000) } } }));
+      const claims = async (): Promise<string[]> =>
+        (await store.leases.claim({ pool: "python", sessionId, limit: 9, now: 1_000 })).map(
+          ({ jobId }) => jobId,
+        );
+      assert.deepEqual(
+        [await claims(), await claims(), await claims(), await claims()],
+        [["j0", "j1"], ["j2", "j3"], ["j4"], []],
+      );
     });
 
     promise("the first epoch is kept for the claim that goes along with the submission", async (store) => {

@@ -46,6 +46,8 @@ function bench(t: { after: (end: () => void) => void }, { workers, gives }: Benc
       phase: "ready",
       offers,
       channel: { send: (message: { type: string }) => sent.push(`${message.type} ${id}`) },
+      awaitAnswer: (offer: { claim: { jobId: string }; timer: NodeJS.Timeout }) =>
+        offers.set(offer.claim.jobId, offer),
       takeOffer: ({ lease }: LeaseRef) => {
         clearTimeout(offers.get(lease)?.timer);
         return offers.delete(lease) ? {} : undefined;

@@ -144,7 +144,7 @@ test("the queries of the hot path go through their indexes", () => {
     list(db, { tenant: "t", states: ["failed", "running"], profile: null, before: 9, limit: 5 }),
   ).map(plan);
   assert.match(tenants[0] ?? "", /jobs_ended \(tenant=\? AND state=\? AND rowid<\?\)/);
-  for (const each of tenants) assert.doesNotMatch(each, /TEMP B-TREE|SCAN/);
+  for (const each of tenants) assert.doesNotMatch(each, /TEMP B-TREE|SCAN (?!json_each)/);
   assert.match(plan("SELECT min(created_at) FROM jobs WHERE pool = 'p' AND state = 'queued'"), /jobs_oldest/);
   assert.match(plan("SELECT seq FROM jobs WHERE session = 'x' ORDER BY seq"), /jobs_held/);
   assert.match(

@@ -11,12 +11,14 @@ import type { Handler } from "./handler.ts";
  */
 export const onAccept: Handler<"offer.accept"> = async (context, connection, message) => {
   const lease = refOf(message);
+  const { hasEnough } = connection;
   const pending = connection.takeOffer(lease);
   if (pending === undefined) {
     if (connection.heldUnder(lease) === undefined) tellSuperseded(context, connection, lease, message.type);
     return;
   }
   const job = connection.hold(pending.claim);
+  if (hasEnough && !connection.hasEnough) context.wake.because("offer answered");
   const leasedAt = Date.now();
   const accepting = job.record(async () =>
     (await pending.granted) ? await context.store.leases.accept(lease, leasedAt) : "superseded",

@@ -1,6 +1,6 @@
 import type { JobSpec } from "../../../protocol/index.ts";
 import type { Claim, ClaimRequest } from "../../contract.ts";
-import { nextEpoch } from "../../rules.ts";
+import { claimBytes, nextEpoch } from "../../rules.ts";
 import type { RowCall } from "../calls.ts";
 import type { WorkerRow, Waiting } from "../row-types.ts";
 import type { Rows } from "../rows.ts";
@@ -16,10 +16,12 @@ export function claim(request: Omit<ClaimRequest, "now">): RowCall<Claim[]> {
       const worker = rows.workerOf(sessionId);
       if (worker === undefined) return [];
       const claims: Claim[] = [];
-      while (claims.length < limit) {
+      let bytes = 0;
+      while (claims.length < limit && bytes < claimBytes) {
         const waiting = rows.next(pool);
         if (waiting === undefined) break;
         claims.push(take(rows, waiting, { worker, isAlong: waiting.job.id === along }));
+        bytes += waiting.spec.length;
       }
       return claims;
     },
@@ -38,6 +40,7 @@ function take(
     jobId: job.id,
     tenant,
     spec: JSON.parse(spec) as JobSpec,
+    specBytes: spec.length,
     hasInputs,
   };
 }

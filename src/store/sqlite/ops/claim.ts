@@ -1,6 +1,6 @@
 import type { LeaseRef } from "../../../protocol/index.ts";
 import type { ClaimRequest } from "../../contract.ts";
-import { nextEpoch } from "../../rules.ts";
+import { claimBytes, nextEpoch } from "../../rules.ts";
 import type { Db } from "../database.ts";
 
 export interface RawClaim {
@@ -25,10 +25,12 @@ interface Candidate {
 export function claim(db: Db, args: ClaimRequest): RawClaim[] {
   if (db.get("SELECT 1 FROM workers WHERE session = ?", args.sessionId) === undefined) return [];
   const claims: RawClaim[] = [];
-  while (claims.length < args.limit) {
+  let bytes = 0;
+  while (claims.length < args.limit && bytes < claimBytes) {
     const next = takeTurn(db, args.pool);
     if (next === undefined) break;
     claims.push(offer(db, next, args));
+    bytes += next.spec.length;
   }
   return claims;
 }
