@@ -50,7 +50,7 @@ export async function dispatchAlong(
     (claims) => claims.some((claim) => sameLease(claim.lease, lease)),
     () => false,
   );
-  const specBytes = JSON.stringify(spec).length;
+  const specBytes = Buffer.byteLength(JSON.stringify(spec));
   const foreseen = { lease, jobId: id, tenant: tenant.id, spec, specBytes, hasInputs: inputs !== null };
   await offerAhead(context, connection, { claim: foreseen, granted });
   for (const claim of await claiming) {

@@ -5,6 +5,8 @@ import { load } from "./load.ts";
 import { gather } from "./needs.ts";
 import type { Rows } from "./rows.ts";
 import { SallyportError } from "../../errors.ts";
+import type { JobSpec } from "../../protocol/index.ts";
+import { statement } from "./statement.ts";
 
 export type Answer = { value: unknown } | { error: unknown };
 
@@ -71,7 +73,23 @@ async function decideTogether(
       answers.set(call, { error });
     }
   }
+  await readSpecs(transaction, rows);
   return rows;
+}
+
+const readLargeSpecs = statement(
+  "read_large_specs",
+  "SELECT seq, spec FROM jobs WHERE seq = ANY ($1::bigint[])",
+);
+
+/** Of the jobs that were looked at, only those that were claimed bring a large spec into memory. */
+async function readSpecs({ connection }: Transaction, { claimedUnread }: Rows): Promise<void> {
+  if (claimedUnread.size === 0) return;
+  const seqs = [...claimedUnread.keys()];
+  for (const { seq, spec } of await connection.run<{ seq: number; spec: string }>(readLargeSpecs, [seqs])) {
+    const claim = claimedUnread.get(seq);
+    if (claim !== undefined) claim.spec = JSON.parse(spec) as JobSpec;
+  }
 }
 
 /** Single statements are sent together; the server takes them in order. */

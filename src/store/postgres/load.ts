@@ -59,7 +59,8 @@ const lockWaiting = statement(
       CROSS JOIN LATERAL (
         SELECT ${jobColumns} FROM open_jobs AS o WHERE o.pool = t.pool AND o.tenant = t.tenant AND o.state = 'queued'
          ORDER BY o.priority DESC, o.seq LIMIT t.count FOR UPDATE SKIP LOCKED) AS w)
-   SELECT w.*, j.tenant AS "of", j.spec, (SELECT part FROM inputs WHERE inputs.job = w.seq LIMIT 1) IS NOT NULL AS "hasInputs"
+   SELECT w.*, j.tenant AS "of", octet_length(j.spec) AS "specBytes",
+          CASE WHEN octet_length(j.spec) <= 65536 THEN j.spec END AS spec, (SELECT part FROM inputs WHERE inputs.job = w.seq LIMIT 1) IS NOT NULL AS "hasInputs"
      FROM (SELECT * FROM turns UNION SELECT * FROM urgent) AS w JOIN jobs AS j ON j.seq = w.seq`,
 );
 
@@ -240,7 +241,13 @@ async function loadWaiting(connection: Connection, counts: ReadonlyMap<string, n
       [...counts.values()],
     ]),
   );
-  return rows.map(({ of: tenant, spec, hasInputs, ...job }) => ({ job, tenant, spec, hasInputs }));
+  return rows.map(({ of: tenant, spec, specBytes, hasInputs, ...job }) => ({
+    job,
+    tenant,
+    spec,
+    specBytes,
+    hasInputs,
+  }));
 }
 
 async function inOrder<T>(connection: Connection, run: () => Promise<T>): Promise<T> {

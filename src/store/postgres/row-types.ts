@@ -26,7 +26,9 @@ export interface OpenJob {
 export interface Waiting {
   job: OpenJob;
   tenant: string;
-  spec: string;
+  /** null: it is large, and read only when the job is claimed */
+  spec: string | null;
+  specBytes: number;
   hasInputs: boolean;
 }
 

@@ -1,6 +1,6 @@
 /** The rows of one group of calls, as they were when the group began and as its calls leave them. */
 import type { JobResult } from "../../protocol/index.ts";
-import type { AttemptRecord, JobRecord } from "../contract.ts";
+import type { AttemptRecord, Claim, JobRecord } from "../contract.ts";
 import type { DatabaseClock } from "./clock.ts";
 import { gistOf } from "./gist.ts";
 import { Line } from "./line.ts";
@@ -32,6 +32,8 @@ export class Rows {
   readonly changedShares = new Set<Share>();
   /** by pool: its present, where claims moved it on */
   readonly vtimes = new Map<string, number>();
+  /** by number of the job: claims whose specs are still to be read */
+  readonly claimedUnread = new Map<number, Claim>();
   readonly ended: Ended[] = [];
   readonly log: LogRow[] = [];
   /** by pool: how many more wait there, or fewer */
@@ -163,7 +165,8 @@ export class Rows {
       tenant,
     };
     this.newOpenJobs.add(open);
-    this.#keepWaiting({ job: open, tenant, spec, hasInputs: inputs.length > 0 });
+    const specBytes = Buffer.byteLength(spec);
+    this.#keepWaiting({ job: open, tenant, spec, specBytes, hasInputs: inputs.length > 0 });
     this.#count(pool, 1);
     this.news.jobs.add(id);
   }

@@ -15,7 +15,7 @@ export function leaseStore({ writer, reader }: Threads): LeaseStore {
         ...claim,
         jobId: claim.lease.lease,
         spec: JSON.parse(claim.spec) as JobSpec,
-        specBytes: claim.spec.length,
+        specBytes: Buffer.byteLength(claim.spec),
       })),
     release: (lease, now) => writer.call("release", { lease, now }),
     accept: (lease, now) => writer.call("accept", { lease, now }),

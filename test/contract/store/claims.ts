@@ -51,10 +51,14 @@ export function claimsLaws({ engine, promise }: Laws): void {
       const spec = { env: { A: "x".repeat(700_000) } };
       for (let n = 0; n < 4; n += 1) await store.jobs.submit(newJob(`j${n}`, { spec }));
       await store.jobs.submit(newJob("j4", { spec: { env: { A: "x".repeat(2_000_000) } } }));
-      const claims = async (): Promise<string[]> =>
-        (await store.leases.claim({ pool: "python", sessionId, limit: 9, now: 1_000 })).map(
-          ({ jobId }) => jobId,
-        );
+      const claims = async (): Promise<string[]> => {
+        const claimed = await store.leases.claim({ pool: "python", sessionId, limit: 9, now: 1_000 });
+        for (const { jobId, spec, specBytes } of claimed) {
+          assert.deepEqual(spec, await store.jobs.spec(jobId));
+          assert.equal(specBytes, JSON.stringify(spec).length);
+        }
+        return claimed.map(({ jobId }) => jobId);
+      };
       assert.deepEqual(
         [await claims(), await claims(), await claims(), await claims()],
         [["j0", "j1"], ["j2", "j3"], ["j4"], []],

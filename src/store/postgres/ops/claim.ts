@@ -21,7 +21,7 @@ export function claim(request: Omit<ClaimRequest, "now">): RowCall<Claim[]> {
         const waiting = rows.next(pool);
         if (waiting === undefined) break;
         claims.push(take(rows, waiting, { worker, isAlong: waiting.job.id === along }));
-        bytes += waiting.spec.length;
+        bytes += waiting.specBytes;
       }
       return claims;
     },
@@ -30,17 +30,19 @@ export function claim(request: Omit<ClaimRequest, "now">): RowCall<Claim[]> {
 
 function take(
   rows: Rows,
-  { job, tenant, spec, hasInputs }: Waiting,
+  { job, tenant, spec, specBytes, hasInputs }: Waiting,
   { worker: { session, workerId }, isAlong }: { worker: WorkerRow; isAlong: boolean },
 ): Claim {
   rows.update(job, { state: "offered", epoch: nextEpoch(job.epoch, isAlong), session, workerId });
   rows.advance(job);
-  return {
+  const claim = {
     lease: { lease: job.id, attempt: job.attempts + 1, epoch: job.epoch },
     jobId: job.id,
     tenant,
-    spec: JSON.parse(spec) as JobSpec,
-    specBytes: spec.length,
+    spec: JSON.parse(spec ?? "null") as JobSpec,
+    specBytes,
     hasInputs,
   };
+  if (spec === null) rows.claimedUnread.set(job.seq, claim);
+  return claim;
 }

@@ -30,7 +30,7 @@ export function claim(db: Db, args: ClaimRequest): RawClaim[] {
     const next = takeTurn(db, args.pool);
     if (next === undefined) break;
     claims.push(offer(db, next, args));
-    bytes += next.spec.length;
+    bytes += Buffer.byteLength(next.spec);
   }
   return claims;
 }
