@@ -117,7 +117,8 @@ export interface JobStore {
   list(filter: JobFilter): Promise<JobPage>;
   /** null: there is no such job */
   spec(id: string): Promise<JobSpec | null>;
-  inputs(id: string): Promise<Uint8Array | null>;
+  /** Part `n` of what the job's `inputs` stream carries, at most 1 MiB; null behind the last, and where there is no such job. */
+  inputs(id: string, n: number): Promise<Uint8Array | null>;
   /**
    * A job that waits ends as `cancelled` at once (`ended: true`), and its tenant's jobs behind it move up; for one that is offered or
    * held the wish is kept and `lease` names who to tell: its command may have been started. A terminal job is left as it is.
@@ -154,7 +155,6 @@ export interface Claim {
   spec: JobSpec;
   /** of the spec as JSON */
   specBytes: number;
-  hasInputs: boolean;
 }
 
 export interface HeldBy {

@@ -4,7 +4,7 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { join } from "node:path";
 import type { Store } from "../../src/store/index.ts";
-import { jobSpec, logPart } from "../helpers/store.ts";
+import { inputsOf, jobSpec, logPart } from "../helpers/store.ts";
 
 const child = join(import.meta.dirname, "store-crash-child.ts");
 
@@ -73,7 +73,7 @@ export async function assertKept(store: Store, [what = "", id = "", value]: stri
   const attempt = job.attempts[0];
   switch (what) {
     case "submitted":
-      assert.equal(Buffer.from((await store.jobs.inputs(id)) ?? []).toString(), id);
+      assert.equal((await inputsOf(store, id)).toString(), id);
       return;
     case "accepted":
       assert.equal(attempt?.epoch, Number(value));

@@ -115,7 +115,7 @@ async function readBack(store: Store, job: string): Promise<void> {
   await store.jobs.get(job);
   await store.jobs.list({ tenant: "acme", limit: 10 });
   await store.jobs.list({ tenant: "acme", states: ["failed"], limit: 10 });
-  await store.jobs.inputs(job);
+  await store.jobs.inputs(job, 0);
   await store.log.read(job, 1, 0, 1_000);
   await store.log.locate(job, 1, "stdout", 0);
   await store.log.end(job, 1);

@@ -110,6 +110,16 @@ export function newJob(
   };
 }
 
+/** All parts of what the job is sent. */
+export async function inputsOf(store: Store, id: string): Promise<Buffer> {
+  const parts: Uint8Array[] = [];
+  for (;;) {
+    const part = await store.jobs.inputs(id, parts.length);
+    if (part === null) return Buffer.concat(parts);
+    parts.push(part);
+  }
+}
+
 export function attemptOutcome(overrides: Partial<AttemptOutcome> = {}): AttemptOutcome {
   return {
     reason: "exited",

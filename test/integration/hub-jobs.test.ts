@@ -1,10 +1,12 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { deferred } from "../../src/async/index.ts";
+import { SallyportError } from "../../src/errors.ts";
 import { jobResultSchema } from "../../src/protocol/index.ts";
 import { held, workerOf } from "../helpers/hub-workers.ts";
 import { eventually, TestHub } from "../helpers/hub.ts";
 import type { SimulatedJob } from "../helpers/simulated-worker.ts";
+import { storeWith } from "../helpers/store.ts";
 
 test("a submitted job runs and its result is told", async () => {
   await using hub = await TestHub.start();
@@ -37,6 +39,40 @@ test("waiting for a job ends with the time named, and takes at most a minute", a
   assert.equal((await hub.wait(job.id, "20ms")).state, "queued");
   const tooLong = await hub.call(`/v1/jobs/${job.id}?wait=61s`);
   assert.deepEqual([tooLong.status, tooLong.json.error.details["field"]], [400, "wait"]);
+});
+
+test("contents are read from the store as the worker takes them, and again where the store was in trouble", async () => {
+  const read: number[] = [];
+  await using hub = await TestHub.start({
+    wrapStore: (store) =>
+      storeWith(store, {
+        jobs: {
+          ...store.jobs,
+          inputs: async (id, n) => {
+            read.push(n);
+            if (n === 1 && read.length === 2) throw new SallyportError("store_unavailable", "for a moment");
+            return await store.jobs.inputs(id, n);
+          },
+        },
+      }),
+  });
+  const content = Buffer.alloc(6 * 2 ** 20, "0123456789");
+  const standing = deferred<void>();
+  const taken = deferred<Buffer>();
+  await using _worker = await workerOf(hub, {
+    run: async (job: SimulatedJob) => {
+      await standing.promise;
+      taken.resolve(await job.readAll("inputs"));
+      await job.exit();
+    },
+  });
+  await hub.submit({ files: [{ path: "a", base64: content.toString("base64") }] });
+  await eventually(() => read.length === 3);
+  await hub.submit({ priority: -1 });
+  assert.deepEqual(read, [0, 1, 1], "the stream's window holds one part");
+  standing.resolve();
+  assert.ok((await taken.promise).equals(content));
+  assert.deepEqual(read, [0, 1, 1, 2, 3, 4, 5]);
 });
 
 test("contents of files and stdin text reach the worker, artifacts come back", async () => {

@@ -58,7 +58,7 @@ async function takeUp(context: HubContext, connection: WorkerConnection, verdict
   const startedAt = record.attempts.find((entry) => entry.attempt === lease.attempt)?.startedAt ?? null;
   if (startedAt !== null) {
     job.deadlineAt = performance.now() + spec.timeoutMs + context.intervals.graceMs;
-  } else if (job.hasInputs) {
+  } else if (job.inputBytes > 0) {
     context.tasks.start("inputs", () => sendInputs(context, connection, job));
   }
 }

@@ -12,8 +12,8 @@ type HeldSpec = Pick<JobSpec, "profile" | "timeoutMs" | "artifacts" | "artifactB
 export class HeldJob {
   readonly lease: LeaseRef;
   readonly spec: HeldSpec;
-  /** True when the worker is sent contents of files or stdin text. */
-  readonly hasInputs: boolean;
+  /** bytes of files and stdin text that the worker is sent */
+  readonly inputBytes: number;
   /** monotonic `ms` by which the job must have ended by itself; null before its command runs */
   deadlineAt: number | null = null;
   /** the worker was told that the job is its own */
@@ -28,7 +28,8 @@ export class HeldJob {
     const { profile, timeoutMs, artifacts, artifactBytes, files, stdin } = claim.spec;
     this.lease = claim.lease;
     this.spec = { profile, timeoutMs, artifacts, artifactBytes };
-    this.hasInputs = files.some((file) => file.size > 0) || (stdin.mode === "text" && stdin.size > 0);
+    const text = stdin.mode === "text" ? stdin.size : 0;
+    this.inputBytes = files.reduce((sum, { size }) => sum + size, text);
   }
 
   get jobId(): string {

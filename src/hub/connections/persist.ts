@@ -9,11 +9,11 @@ export function isStoreTrouble(error: unknown): boolean {
   return isError(error, "store_unavailable", "store_full");
 }
 
-/** Tries `write` until the store takes it; rejects with any other error, or when `signal` fires between two tries. */
-export async function persist<T>(write: () => Promise<T>, signal: AbortSignal): Promise<T> {
+/** Makes a call of the store again until it passes; rejects with any other error, or when `signal` fires between two tries. */
+export async function persist<T>(call: () => Promise<T>, signal: AbortSignal): Promise<T> {
   for (;;) {
     try {
-      return await write();
+      return await call();
     } catch (error) {
       if (!isStoreTrouble(error) || signal.aborted) throw error;
       await sleep(retryMs, signal);

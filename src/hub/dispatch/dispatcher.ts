@@ -33,10 +33,7 @@ export async function dispatchLoop(context: HubContext, signal: AbortSignal): Pr
  * commit where the store commits together what is asked together, and offered meanwhile. Resolves with whether this job was
  * claimed; another that was claimed in its place is offered as any other. Rejects as the store does.
  */
-export async function dispatchAlong(
-  context: HubContext,
-  { id, tenant, spec, inputs }: NewJob,
-): Promise<boolean> {
+export async function dispatchAlong(context: HubContext, { id, tenant, spec }: NewJob): Promise<boolean> {
   if (!context.wake.clear) return false;
   const { profile, labels } = spec;
   const coming = { pool: poolOf(spec).pool, profile, labels, queued: 1, oldestAt: 0 };
@@ -51,7 +48,7 @@ export async function dispatchAlong(
     () => false,
   );
   const specBytes = Buffer.byteLength(JSON.stringify(spec));
-  const foreseen = { lease, jobId: id, tenant: tenant.id, spec, specBytes, hasInputs: inputs !== null };
+  const foreseen = { lease, jobId: id, tenant: tenant.id, spec, specBytes };
   await offerAhead(context, connection, { claim: foreseen, granted });
   for (const claim of await claiming) {
     if (!sameLease(claim.lease, lease)) await offer(context, connection, claim);

@@ -45,7 +45,7 @@ const lockJobsOfSessions = statement(
 
 /**
  * As many turns as are wanted, and of each tenant that has some as many of its most urgent jobs. Hubs that claim from one pool pass over
- * what another is taking. `EXISTS` could hash all inputs there are; a row of one job's cannot.
+ * what another is taking.
  */
 const lockWaiting = statement(
   "lock_waiting",
@@ -60,7 +60,7 @@ const lockWaiting = statement(
         SELECT ${jobColumns} FROM open_jobs AS o WHERE o.pool = t.pool AND o.tenant = t.tenant AND o.state = 'queued'
          ORDER BY o.priority DESC, o.seq LIMIT t.count FOR UPDATE SKIP LOCKED) AS w)
    SELECT w.*, j.tenant AS "of", octet_length(j.spec) AS "specBytes",
-          CASE WHEN octet_length(j.spec) <= 65536 THEN j.spec END AS spec, (SELECT part FROM inputs WHERE inputs.job = w.seq LIMIT 1) IS NOT NULL AS "hasInputs"
+          CASE WHEN octet_length(j.spec) <= 65536 THEN j.spec END AS spec
      FROM (SELECT * FROM turns UNION SELECT * FROM urgent) AS w JOIN jobs AS j ON j.seq = w.seq`,
 );
 
@@ -241,13 +241,7 @@ async function loadWaiting(connection: Connection, counts: ReadonlyMap<string, n
       [...counts.values()],
     ]),
   );
-  return rows.map(({ of: tenant, spec, specBytes, hasInputs, ...job }) => ({
-    job,
-    tenant,
-    spec,
-    specBytes,
-    hasInputs,
-  }));
+  return rows.map(({ of: tenant, spec, specBytes, ...job }) => ({ job, tenant, spec, specBytes }));
 }
 
 async function inOrder<T>(connection: Connection, run: () => Promise<T>): Promise<T> {

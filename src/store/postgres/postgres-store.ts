@@ -100,7 +100,7 @@ function jobStore({ writer, reader }: Deps, options: { queueCap: number }): JobS
     get: (id) => reader.read((connection) => get(connection, id)),
     list: (filter) => reader.read((connection) => list(connection, filter)),
     spec: (id) => reader.read((connection) => spec(connection, id)),
-    inputs: (id) => reader.read((connection) => inputs(connection, id)),
+    inputs: (id, n) => reader.read((connection) => inputs(connection, id, n)),
     cancel: (id, now) => writer.call(cancel(id, now)),
     artifact: async (jobId, path) => {
       const found = await reader.read((connection) => findArtifact(connection, jobId, path));

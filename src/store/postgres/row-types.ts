@@ -29,7 +29,6 @@ export interface Waiting {
   /** null: it is large, and read only when the job is claimed */
   spec: string | null;
   specBytes: number;
-  hasInputs: boolean;
 }
 
 export interface Share {

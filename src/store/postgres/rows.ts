@@ -145,7 +145,7 @@ export class Rows {
     this.newJobs.push(job);
     this.#recorded.set(job.id, job);
     if (job.key !== null) this.#byKey.set(keyOf(job.tenant, job.key), job.id);
-    const { seq, id, pool, priority, maxAttempts, createdAt, tenant, spec, inputs } = job;
+    const { seq, id, pool, priority, maxAttempts, createdAt, tenant, spec } = job;
     const open: OpenJob = {
       seq,
       id,
@@ -166,7 +166,7 @@ export class Rows {
     };
     this.newOpenJobs.add(open);
     const specBytes = Buffer.byteLength(spec);
-    this.#keepWaiting({ job: open, tenant, spec, specBytes, hasInputs: inputs.length > 0 });
+    this.#keepWaiting({ job: open, tenant, spec, specBytes });
     this.#count(pool, 1);
     this.news.jobs.add(id);
   }

@@ -24,7 +24,7 @@ export function jobStore({ writer, reader }: Threads, { queueCap }: { queueCap: 
       const spec = await reader.call("spec", { id });
       return spec === null ? null : (JSON.parse(spec) as JobSpec);
     },
-    inputs: (id) => reader.call("inputs", { id }),
+    inputs: (id, n) => reader.call("inputs", { id, n }),
     cancel: async (id, now) => {
       const cancelled = await writer.call("cancel", { id, now });
       return cancelled === null ? null : { ...cancelled, job: toRecord(cancelled.job) };

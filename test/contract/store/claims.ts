@@ -40,7 +40,6 @@ export function claimsLaws({ engine, promise }: Laws): void {
         tenant: "acme",
         spec,
         specBytes: JSON.stringify(spec).length,
-        hasInputs: true,
       });
       await store.leases.release(claim.lease, 2_000);
       assert.deepEqual((await claimOne(store, session.id)).lease, { lease: "j1", attempt: 1, epoch: 3 });

@@ -28,7 +28,7 @@ function waiting(
     queuedMs: 0,
     tenant,
   };
-  return { job, tenant, spec: "{}", specBytes: 2, hasInputs: false };
+  return { job, tenant, spec: "{}", specBytes: 2 };
 }
 
 function rowsOf(all: readonly Waiting[]): Rows {

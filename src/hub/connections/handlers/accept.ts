@@ -27,7 +27,7 @@ export const onAccept: Handler<"offer.accept"> = async (context, connection, mes
   job.confirmed = true;
   connection.channel.send({ type: "lease.confirmed", ...lease });
   context.metrics.offerAnswered("accepted", performance.now() - pending.sentAt);
-  if (job.hasInputs) context.tasks.start("inputs", () => sendInputs(context, connection, job));
+  if (job.inputBytes > 0) context.tasks.start("inputs", () => sendInputs(context, connection, job));
   const leased = withAttempt({ ...lease, workerId: connection.workerId, leasedAt });
   context.live.patch(job.jobId, leased);
   if ((await accepting) === "superseded") {

@@ -30,7 +30,7 @@ export function claim(request: Omit<ClaimRequest, "now">): RowCall<Claim[]> {
 
 function take(
   rows: Rows,
-  { job, tenant, spec, specBytes, hasInputs }: Waiting,
+  { job, tenant, spec, specBytes }: Waiting,
   { worker: { session, workerId }, isAlong }: { worker: WorkerRow; isAlong: boolean },
 ): Claim {
   rows.update(job, { state: "offered", epoch: nextEpoch(job.epoch, isAlong), session, workerId });
@@ -41,7 +41,6 @@ function take(
     tenant,
     spec: JSON.parse(spec ?? "null") as JobSpec,
     specBytes,
-    hasInputs,
   };
   if (spec === null) rows.claimedUnread.set(job.seq, claim);
   return claim;

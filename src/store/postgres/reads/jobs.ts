@@ -101,13 +101,13 @@ export async function spec(connection: Connection, id: string): Promise<JobSpec 
 
 const readInputs = statement(
   "read_inputs",
-  "SELECT bytes FROM inputs WHERE job = (SELECT seq FROM jobs WHERE id = $1) ORDER BY part",
+  "SELECT bytes FROM inputs WHERE job = (SELECT seq FROM jobs WHERE id = $1) AND part = $2",
 );
 
-/** null: there is no such job, or nothing for it to read. */
-export async function inputs(connection: Connection, id: string): Promise<Uint8Array | null> {
-  const parts = await connection.run<{ bytes: Buffer }>(readInputs, [id]);
-  return parts.length === 0 ? null : Buffer.concat(parts.map(({ bytes }) => bytes));
+/** null: there is no such part of it. */
+export async function inputs(connection: Connection, id: string, n: number): Promise<Uint8Array | null> {
+  const [part] = await connection.run<{ bytes: Buffer }>(readInputs, [id, n]);
+  return part?.bytes ?? null;
 }
 
 function toRecord(row: Row): JobRecord {

@@ -7,7 +7,6 @@ export interface RawClaim {
   lease: LeaseRef;
   tenant: string;
   spec: string;
-  hasInputs: boolean;
 }
 
 interface Candidate {
@@ -18,7 +17,6 @@ interface Candidate {
   attempts: number;
   vft: number;
   spec: string;
-  hasInputs: number;
 }
 
 /** Nothing for a session that is over. */
@@ -43,8 +41,7 @@ function takeTurn(db: Db, pool: string): Candidate | undefined {
   );
   if (turn === undefined) return undefined;
   const urgent = db.get<Candidate>(
-    `SELECT seq, id, tenant, epoch, attempts, vft, spec,
-            EXISTS (SELECT 1 FROM inputs WHERE inputs.job = jobs.seq) AS hasInputs
+    `SELECT seq, id, tenant, epoch, attempts, vft, spec
        FROM jobs JOIN specs ON specs.job = jobs.seq
       WHERE pool = ? AND tenant = ? AND state = 'queued'
       ORDER BY priority DESC, seq LIMIT 1`,
@@ -70,6 +67,5 @@ function offer(db: Db, job: Candidate, { pool, sessionId, along }: ClaimRequest)
     lease: { lease: job.id, attempt: job.attempts + 1, epoch },
     tenant: job.tenant,
     spec: job.spec,
-    hasInputs: job.hasInputs !== 0,
   };
 }

@@ -78,18 +78,18 @@ function findIn(db: Db, args: ListArgs, state: string | null): Found[] {
   return db.all<Found>(`SELECT seq, ${bytes} FROM jobs ${where} ORDER BY seq DESC LIMIT ?`, ...params);
 }
 
-/** null: there is no such job, or nothing for it to read. */
-export function inputs(db: Db, { id }: { id: string }, transfer: ArrayBuffer[]): Uint8Array | null {
-  const parts = db.all<{ bytes: Uint8Array<ArrayBuffer> }>(
-    "SELECT bytes FROM inputs WHERE job = (SELECT seq FROM jobs WHERE id = ?) ORDER BY id",
+/** null: there is no such part of it. */
+export function inputs(
+  db: Db,
+  { id, n }: { id: string; n: number },
+  transfer: ArrayBuffer[],
+): Uint8Array | null {
+  const part = db.get<{ bytes: Uint8Array<ArrayBuffer> }>(
+    "SELECT bytes FROM inputs WHERE job = (SELECT seq FROM jobs WHERE id = ?) ORDER BY id LIMIT 1 OFFSET ?",
     id,
+    n,
   );
-  return parts.length === 0
-    ? null
-    : join(
-        parts.map(({ bytes }) => bytes),
-        transfer,
-      );
+  return part === undefined ? null : join([part.bytes], transfer);
 }
 
 /** One buffer that goes to the caller. */
