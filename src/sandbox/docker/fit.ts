@@ -38,7 +38,7 @@ export class Fit {
     if (short.length > 0) throw unusable(profile, short);
   }
 
-  /** Throws `profile_unusable` with the reason; the outcome of the one trial is remembered. */
+  /** Throws `profile_unusable` with the reason. The outcome of the one trial is remembered; a refusal for a while. */
   async ensureGpus(profile: Profile): Promise<void> {
     const { gpus } = profile.resources;
     if (gpus === 0) return;

@@ -19,7 +19,7 @@ export class Runtimes {
     this.#trial = deps.trial;
   }
 
-  /** Throws `runtime_unavailable` with the reason; the outcome of the one trial is remembered. */
+  /** Throws `runtime_unavailable` with the reason. The outcome of the one trial is remembered; a refusal for a while. */
   async ensure(runtime: Runtime): Promise<void> {
     await this.#verdicts.of(runtime, () => this.#try(runtime));
   }

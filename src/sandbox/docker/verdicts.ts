@@ -1,27 +1,31 @@
 /** Outcomes of trials on an engine: each is made once and remembered, also when calls for it come at once. */
 import { isError, type ErrorCode } from "../../errors.ts";
 
+/** How long a trial that decided against something counts, in `ms`: what was missing may be there by then */
+export const refusalMs = 60_000;
+
 export class Verdicts {
   readonly #verdict: ErrorCode;
   readonly #outcomes = new Map<string, Promise<void>>();
 
-  /** A trial that fails with `verdict` has decided; any other failure says nothing, and the next call tries anew. */
+  /** A trial that fails with `verdict` has decided, for a while; any other failure says nothing, and the next call tries anew. */
   constructor(verdict: ErrorCode) {
     this.#verdict = verdict;
   }
 
   async of(key: string, trial: () => Promise<void>): Promise<void> {
-    let outcome = this.#outcomes.get(key);
-    if (outcome === undefined) {
-      outcome = trial();
-      this.#outcomes.set(key, outcome);
-    }
-    try {
-      await outcome;
-    } catch (error) {
-      if (!isError(error, this.#verdict)) this.#outcomes.delete(key);
-      throw error;
-    }
+    await (this.#outcomes.get(key) ?? this.#try(key, trial));
+  }
+
+  #try(key: string, trial: () => Promise<void>): Promise<void> {
+    const outcome = trial();
+    this.#outcomes.set(key, outcome);
+    outcome.catch((error: unknown) => {
+      const forget = (): void => void this.#outcomes.delete(key);
+      if (isError(error, this.#verdict)) setTimeout(forget, refusalMs).unref();
+      else forget();
+    });
+    return outcome;
   }
 }
 

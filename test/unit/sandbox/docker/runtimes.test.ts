@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { isError, SallyportError } from "../../../../src/errors.ts";
 import { Runtimes } from "../../../../src/sandbox/docker/runtimes.ts";
+import { refusalMs } from "../../../../src/sandbox/docker/verdicts.ts";
 
 const engine = {
   readFacts: async () => ({
@@ -44,6 +45,17 @@ test("a runtime that is listed but cannot start is refused with the engine's rea
     });
   }
   assert.deepEqual(trials, ["runsc"]);
+});
+
+test("a runtime that could not start is tried again once its refusal is old, and what starts then is trusted", async (t) => {
+  t.mock.timers.enable({ apis: ["setTimeout"] });
+  const { runtimes, trials } = tried([new SallyportError("engine_failed", "no space left"), undefined]);
+  await assert.rejects(runtimes.ensure("runc"), (error) => isError(error, "runtime_unavailable"));
+  t.mock.timers.tick(refusalMs);
+  await runtimes.ensure("runc");
+  t.mock.timers.tick(refusalMs);
+  await runtimes.ensure("runc");
+  assert.deepEqual(trials, ["runc", "runc"]);
 });
 
 test("an engine that does not answer says nothing about the runtime: it is tried again", async () => {
