@@ -101,7 +101,7 @@ function layGround(deps: WorkerDeps, options: WorkerOptions): Ground {
     calm: new Calm(),
     profiles: new Profiles(
       { driver: deps.driver, profiles: deps.profiles, log },
-      { ...times, defaults: options.defaultProfiles },
+      { ...times, defaults: options.defaultProfiles, memoryBytes: options.memoryBytes },
     ),
   };
 }

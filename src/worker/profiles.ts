@@ -4,6 +4,7 @@ import { SallyportError, type ErrorCode } from "../errors.ts";
 import type { ProfileOffer } from "../protocol/index.ts";
 import type { Log } from "../log.ts";
 import type { Driver, Profile } from "../sandbox/index.ts";
+import { formatSize } from "../units.ts";
 
 export interface ProfilesDeps {
   driver: Driver;
@@ -14,6 +15,8 @@ export interface ProfilesDeps {
 export interface ProfilesOptions {
   /** What `settled` waits for; all when absent */
   defaults: readonly string[] | undefined;
+  /** bytes that sandboxes may be promised together */
+  memoryBytes: number;
   backoffBaseMs: number;
   backoffCapMs: number;
 }
@@ -144,6 +147,7 @@ export class Profiles {
   async #works(profile: Profile, signal: AbortSignal, proof: Proof): Promise<boolean> {
     const { driver, log } = this.#deps;
     try {
+      ensureRoom(profile, this.#options.memoryBytes);
       await driver.prepare(profile, signal);
       if (proof === "make") await this.#tryOut(profile, signal);
     } catch (error) {
@@ -167,10 +171,30 @@ export class Profiles {
   }
 }
 
+/** One that asks for more than all jobs together may be promised would wait for ever, and its jobs with it. */
+function ensureRoom({ name, resources: { memory } }: Profile, promised: number): void {
+  if (memory <= promised) return;
+  const [asked, available] = [formatSize(memory), formatSize(promised)];
+  throw new SallyportError(
+    "profile_unusable",
+    `profile ${name}: resources.memory asks for ${asked}, this worker promises ${available} to all sandboxes together`,
+    {
+      details: {
+        profile: name,
+        field: "resources.memory",
+        asked,
+        available,
+        fix: `start the worker with a larger --memory, or set resources.memory to ${available} or less`,
+      },
+    },
+  );
+}
+
 /** What makes it another reason: not the name of a sandbox or of a folder, which differs from one try to the next. */
 function told({ code, message, details }: SallyportError): string {
   const { reason } = details;
-  return code === "engine_failed" ? code : `${code} ${typeof reason === "string" ? reason : message}`;
+  if (code === "engine_failed") return code;
+  return `${code} ${typeof reason === "string" ? reason : message}`.replaceAll(/[0-9a-f]{64}/g, "");
 }
 
 function profileOffer(profile: Profile, unusable: ProfileOffer["unusable"]): Omit<ProfileOffer, "warm"> {

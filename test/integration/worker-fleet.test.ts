@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { SallyportError } from "../../src/errors.ts";
 import { createLog, silentLog } from "../../src/log.ts";
-import { createFakeDriver, FakeEngine, type FakeFaults } from "../../src/sandbox/index.ts";
+import { createFakeDriver, FakeEngine, type FakeFaults, type Profile } from "../../src/sandbox/index.ts";
 import { createWorker } from "../../src/worker/index.ts";
 import { eventually } from "../helpers/hub.ts";
 import { run, startRig, SimulatedHub, testProfile, type Rig } from "../helpers/simulated-hub.ts";
@@ -15,7 +15,7 @@ const bareOptions = {
   version: "0",
   labels: {},
   slots: 1,
-  memoryBytes: 1,
+  memoryBytes: 2 ** 30,
   cpus: 1,
   spoolDir: "/nonexistent",
 };
@@ -94,18 +94,18 @@ function unusableTold(rig: Rig, profile: string): (string | undefined)[] {
     .map((profiles) => profiles.find(({ name }) => name === profile)?.unusable?.code);
 }
 
+function withMemory(name: string, memory: string): Profile {
+  return testProfile(name, { resources: { cpus: 1, memory, pids: 16, workspace: "1MiB", tmp: "1MiB" } });
+}
+
 test("offers that cannot be served are refused with the reason", async () => {
   const prepare = (profile: { name: string }): SallyportError | undefined =>
     profile.name === "broken" ? new SallyportError("image_unavailable", "image: gone") : undefined;
-  const profiles = [
-    testProfile("fast"),
-    testProfile("broken"),
-    testProfile("huge", { resources: { cpus: 1, memory: "4GiB", pids: 16, workspace: "1MiB", tmp: "1MiB" } }),
-  ];
+  const profiles = [testProfile("fast"), testProfile("broken"), withMemory("large", "1GiB")];
   await using rig = await startRig({
     profiles,
     faults: { prepare },
-    worker: { slots: 1, memoryBytes: 2 ** 30 },
+    worker: { slots: 2, memoryBytes: 2 ** 30 },
   });
   const reasons = async (spec: Parameters<typeof rig.hub.offer>[0]["spec"]): Promise<string> => {
     const job = rig.hub.offer({ spec });
@@ -115,9 +115,25 @@ test("offers that cannot be served are refused with the reason", async () => {
   };
   assert.equal(await reasons({ profile: "nowhere" }), "profile_unknown");
   assert.equal(await reasons({ profile: "broken" }), "profile_unusable");
-  assert.equal(await reasons({ profile: "huge" }), "no_memory");
+  assert.equal(await reasons(run("hang")), "accepted");
+  assert.equal(await reasons({ profile: "large" }), "no_memory");
   assert.equal(await reasons(run("hang")), "accepted");
   assert.equal(await reasons({}), "no_slot");
+});
+
+test("a profile that asks for more memory than the worker promises to all is told with what there is, and given no job", async () => {
+  const profiles = [withMemory("large", "1GiB"), withMemory("huge", "2GiB")];
+  await using rig = await startRig({ profiles, worker: { memoryBytes: 2 ** 30 } });
+  await rig.hub.until(() => unusableTold(rig, "huge").at(-1) === "profile_unusable", "the reason");
+  assert.equal(unusableTold(rig, "large").at(-1), undefined);
+  const refused = rig.hub.offer({ spec: { profile: "huge" } });
+  await rig.hub.until(() => refused.answers.length === 1, "answer");
+  const [answer] = refused.answers;
+  assert.ok(answer?.type === "offer.reject" && answer.reason === "profile_unusable");
+  assert.match(
+    answer.detail ?? "",
+    /profile huge: resources\.memory asks for 2GiB, this worker promises 1GiB/,
+  );
 });
 
 test("a profile that cannot be prepared is told with its reason, tried again, and told again once it can", async () => {
@@ -131,6 +147,23 @@ test("a profile that cannot be prepared is told with its reason, tried again, an
   delete faults.prepare;
   await rig.hub.until(() => told().length > 1 && told().at(-1) === undefined, "the recovery");
   assert.equal((await rig.hub.offer({ spec: { profile: "late" } }).finished).reason, "exited");
+});
+
+test("a reason that differs by the name of a container alone is told once", async () => {
+  let tries = 0;
+  const faults: FakeFaults = {
+    prepare: () => {
+      tries += 1;
+      const reason = `moby/${String(tries).padStart(64, "a")}/log.json: no such file`;
+      return new SallyportError("runtime_unavailable", `runtime runsc: ${reason}`, { details: { reason } });
+    },
+  };
+  await using rig = await startRig({ profiles: [testProfile("fast")], faults });
+  const told = (): (string | undefined)[] => unusableTold(rig, "fast");
+  await rig.hub.until(() => told().at(-1) === "runtime_unavailable", "the reason");
+  const [since, before] = [told().length, tries];
+  await rig.hub.until(() => tries > before + 3, "more tries");
+  assert.equal(told().length, since, "nothing else was told meanwhile");
 });
 
 for (const code of ["engine_failed", "profile_unusable"] as const) {
