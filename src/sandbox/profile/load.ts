@@ -2,7 +2,8 @@
 import { readdir, readFile, stat } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { SallyportError, isError } from "../../errors.ts";
-import { invalid, parseProfile, type ProfileProblem } from "./parse.ts";
+import { invalid, parseProfile, pathOf, type ProfileProblem } from "./parse.ts";
+import { repeatedKeys } from "./repeated-keys.ts";
 import type { Profile } from "./schema.ts";
 
 export interface LoadedProfiles {
@@ -59,8 +60,10 @@ async function loadProfile(file: string): Promise<Profile> {
 
 async function readText(file: string): Promise<string> {
   try {
-    const { size } = await stat(file);
-    if (size > maxFileSize) throw problemWith(file, `larger than ${maxFileSize} bytes`);
+    const facts = await stat(file);
+    // a pipe would be waited for, a device read, without end
+    if (!facts.isFile()) throw problemWith(file, "is not a regular file");
+    if (facts.size > maxFileSize) throw problemWith(file, `larger than ${maxFileSize} bytes`);
     return await readFile(file, "utf8");
   } catch (error) {
     if (isError(error)) throw error;
@@ -69,12 +72,17 @@ async function readText(file: string): Promise<string> {
 }
 
 function parseJson(text: string, file: string): unknown {
+  let json: unknown;
   try {
-    return JSON.parse(text);
+    json = JSON.parse(text);
   } catch (error) {
     const reason = reasonOf(error);
     throw problemWith(`${file}:${lineOf(reason, text)}`, `is not JSON: ${reason}`);
   }
+  const repeated = repeatedKeys(text).map(pathOf);
+  if (repeated.length > 0)
+    throw invalid(repeated.map((path) => ({ source: file, path, reason: "stands there twice" })));
+  return json;
 }
 
 /** V8 says at which character it stopped, unless the text ended too early. */

@@ -46,7 +46,8 @@ function toProblems(issue: z.core.$ZodIssue, source: string): ProfileProblem[] {
   return issue.keys.map((key) => ({ source, path: pathOf([...issue.path, key]), reason: "unknown key" }));
 }
 
-function pathOf(parts: readonly PropertyKey[]): string {
+/** `["network", "mcp", 0]` → `network.mcp[0]` */
+export function pathOf(parts: readonly PropertyKey[]): string {
   return parts.reduce<string>((path, part) => {
     if (typeof part === "number") return `${path}[${part}]`;
     return path === "" ? String(part) : `${path}.${String(part)}`;

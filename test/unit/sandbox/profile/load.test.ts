@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { execFileSync } from "node:child_process";
+import { mkdir, mkdtemp, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
@@ -57,6 +58,35 @@ test("a file that is too large is told, not read", async () => {
   const { profiles, problems } = await loadProfiles(folder.dir);
   assert.deepEqual([...profiles.keys()], ["good"]);
   assert.match(problems[0]?.reason ?? "", /larger than/);
+});
+
+test("what is no file is told, and neither waited for nor read", async () => {
+  await using folder = await folderWith({ "good.json": named("good") });
+  execFileSync("mkfifo", [join(folder.dir, "pipe.json")]);
+  await symlink("/dev/zero", join(folder.dir, "device.json"));
+  await mkdir(join(folder.dir, "folder.json"));
+  const { profiles, problems } = await loadProfiles(folder.dir);
+  assert.deepEqual([...profiles.keys()], ["good"]);
+  assert.deepEqual(
+    problems.map(({ source, reason }) => `${source.slice(folder.dir.length + 1)} ${reason}`),
+    ["device", "folder", "pipe"].map((name) => `${name}.json is not a regular file`),
+  );
+});
+
+test("a key that stands twice is told with its path, for the reader would keep the last one", async () => {
+  const name = String.raw`"n\u0061me": "twice", "name": "twice"`;
+  const env = String.raw`"env": {"A": "\\\"A\": {", "B": "A", "C": "", "A" : ""}`;
+  const mcp = `"network": {"mcp": [{"host": "a"}, {"tools": [","], "host": "b", "host": "c"}]}`;
+  await using folder = await folderWith({
+    "twice.json": `{${name}, ${env}, ${mcp}}`,
+    "good.json": named("good"),
+  });
+  const { profiles, problems } = await loadProfiles(folder.dir);
+  assert.deepEqual([...profiles.keys()], ["good"]);
+  assert.deepEqual(
+    problems.map(({ path, reason }) => `${path} ${reason}`),
+    ["name", "env.A", "network.mcp[1].host"].map((path) => `${path} stands there twice`),
+  );
 });
 
 test("a folder that is not there is config_invalid", async () => {
