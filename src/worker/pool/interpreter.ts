@@ -139,7 +139,8 @@ export async function startInterpreter(
     const preload = profile.languages[language]?.preload ?? [];
     if (error instanceof NoAnnouncement || isError(error, "command_not_found", "command_not_executable")) {
       if (preload.length === 0) return undefined;
-      throw unusable(`languages.${language}: nothing can be preloaded in image ${profile.image}`, error);
+      const what = `nothing can be preloaded in image ${profile.image} (${error.message})`;
+      throw unusable(`languages.${language}: ${what}`, error);
     }
     if (error instanceof PreloadFailure)
       throw unusable(`languages.${language}.preload: ${error.module}: ${error.message}`, error);
@@ -177,6 +178,6 @@ async function endedEarly(exec: Exec, signal: AbortSignal): Promise<never> {
   throw new SallyportError("sandbox_lost", `an interpreter was ended by ${killedBy} while it was started`);
 }
 
-function unusable(what: string, cause: Error): SallyportError {
-  return new SallyportError("profile_unusable", `${what} (${cause.message})`, { cause });
+function unusable(message: string, cause: Error): SallyportError {
+  return new SallyportError("profile_unusable", message, { cause });
 }
