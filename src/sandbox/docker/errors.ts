@@ -62,7 +62,7 @@ const byStatus: Record<string, ErrorRow> = {
   "create 400": {
     code: "profile_unusable",
     says: "the engine refuses the profile's settings",
-    fix: "lower the profile's resources to what this host has",
+    fix: "change what the reason names: in the profile, or at the engine",
   },
   "create 404": {
     code: "image_unavailable",
