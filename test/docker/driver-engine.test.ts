@@ -33,12 +33,12 @@ describe("docker driver: images", { skip, timeout: 240_000 }, () => {
     const context = pack();
     context.entry({ name: "Dockerfile" }, `FROM ${profile.image}\n${line}`);
     context.finalize();
-    const output = await raw.buildImage(Readable.from(context), { t: tag });
+    const output = await raw.buildImage(Readable.from(context), { t: tag, networkmode: "none" });
     await new Promise((resolve) => raw.modem.followProgress(output, resolve));
     made.add((await raw.getImage(tag).inspect()).Id);
   };
-  const preparedImages = async (): Promise<string[]> => {
-    const label = [`dev.sallyport.image=${source.image}`, "dev.sallyport.programs=guest"];
+  const preparedImages = async (image = source.image): Promise<string[]> => {
+    const label = [`dev.sallyport.image=${image}`, "dev.sallyport.programs=guest"];
     const found = await raw.listImages({ filters: { label } });
     return found.flatMap(({ RepoTags }) => RepoTags ?? []).sort();
   };
@@ -130,6 +130,16 @@ describe("docker driver: images", { skip, timeout: 240_000 }, () => {
     for (const tag of await preparedImages()) await raw.getImage(tag).remove({ force: true });
     await using sandbox = await other.create({ profile: source, lease: "lease", hosts: [] });
     assert.equal(await printed(sandbox, ["echo", "again"]), "again\n");
+  });
+
+  test("an image in which the guest cannot work is told in the guest's words", async () => {
+    const image = `sallyport-test/linked-${process.pid}`;
+    await build(image, "USER root\nRUN rm -rf /workspace && ln -s /etc /workspace");
+    const spec = { profile: { ...profile, image }, lease: "lease", hosts: [] };
+    const outcome = await driver.create(spec).catch((error: unknown) => error);
+    for (const tag of await preparedImages(image)) made.add(tag);
+    assert.ok(isError(outcome, "sandbox_lost"), String(outcome));
+    assert.match(outcome.message, /the guest did not answer \(.*; guest: a root folder is missing/);
   });
 
   test("an image that declares volumes is refused: their size has no limit", async () => {

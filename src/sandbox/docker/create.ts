@@ -102,10 +102,15 @@ function silentGuest({ id, link, fate }: Newborn, error: unknown): SallyportErro
   const said = link.diagnostics().trim();
   const ended = fate.exitCode === null ? "" : `, it ended with code ${fate.exitCode}`;
   const cause = error instanceof Error ? error.message : String(error);
-  return new SallyportError("sandbox_lost", `start ${id}: the guest did not answer (${cause}${ended})`, {
-    details: { diagnostics: said, fix: "run sallyport doctor" },
-    cause: error,
-  });
+  const words = said === "" ? "" : `; ${said.split("\n").at(-1)}`;
+  return new SallyportError(
+    "sandbox_lost",
+    `start ${id}: the guest did not answer (${cause}${ended}${words})`,
+    {
+      details: { diagnostics: said, fix: "run sallyport doctor" },
+      cause: error,
+    },
+  );
 }
 
 async function removeQuietly({ engine, log }: CreateDeps, name: string): Promise<void> {
