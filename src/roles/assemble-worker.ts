@@ -1,3 +1,4 @@
+import { withDeadline } from "../async/index.ts";
 import type { Log } from "../log.ts";
 import { dialChannel, workerDialect, type WorkerChannel } from "../channel/index.ts";
 import { readSecretFile, type Capacity, type SandboxSettings, type TunnelSettings } from "../config/index.ts";
@@ -67,9 +68,22 @@ async function dial({ url, tokenFile }: HubLink, log: Log, signal: AbortSignal):
   return await dialChannel({ url, token, dialect: workerDialect, log, signal });
 }
 
-/** A profile that cannot be served is the worker's to tell; one that can serve none is of no use. */
-async function checkProfiles(driver: Driver, profiles: ReadonlyMap<string, Profile>): Promise<void> {
-  const tried = await Promise.allSettled([...profiles.values()].map((profile) => driver.prepare(profile)));
-  const failures = tried.filter((result) => result.status === "rejected");
-  if (failures.length === tried.length) throw SallyportError.from(failures[0]?.reason);
+/** How long further profiles are waited for once one can be served, in `ms` */
+export const stragglersMs = 10_000;
+
+/**
+ * A profile that cannot be served is the worker's to tell; one that can serve none is of no use. A runtime that hangs keeps its own
+ * profiles waiting, not the others. All others are tried to the end: the worker takes what it then finds on the engine for orphans.
+ */
+export async function checkProfiles(
+  driver: Pick<Driver, "prepare">,
+  profiles: ReadonlyMap<string, Profile>,
+): Promise<void> {
+  const tried = [...profiles.values()].map((profile) => driver.prepare(profile));
+  try {
+    await Promise.any(tried);
+  } catch (error) {
+    throw SallyportError.from((error as AggregateError).errors[0]);
+  }
+  await withDeadline(Promise.allSettled(tried), stragglersMs, "the profiles").catch(() => undefined);
 }
