@@ -102,6 +102,8 @@ export interface GatewayLimits {
   bytesTo: number;
   /** A request's line and headers, bytes; 32 KiB */
   headerBytes: number;
+  /** Bodies that are held while they are judged, bytes of all at once; 16 MiB. More wait on their connections */
+  judgedBytes: number;
   /** How long a connection may be without a request, `ms`; 60 s */
   idleMs: number;
   /** For a TLS handshake, `ms`; 10 s */

@@ -28,6 +28,7 @@ const defaults: GatewayLimits = {
   bytesFrom: 4 * 2 ** 30,
   bytesTo: 4 * 2 ** 30,
   headerBytes: 32 * 2 ** 10,
+  judgedBytes: 16 * 2 ** 20,
   idleMs: 60_000,
   handshakeMs: 10_000,
 };

@@ -3,7 +3,14 @@ import type { Duplex } from "node:stream";
 import type { SecureContext } from "node:tls";
 import { deadlineSignal, Notifier } from "../async/index.ts";
 import type { AuditEntry, AuditLog } from "../audit/index.ts";
-import type { FaceRequest, Forward, HttpFace, HttpRequest, HttpResponse } from "../exchange/index.ts";
+import {
+  ByteRoom,
+  type FaceRequest,
+  type Forward,
+  type HttpFace,
+  type HttpRequest,
+  type HttpResponse,
+} from "../exchange/index.ts";
 import { SallyportError } from "../errors.ts";
 import type { Log } from "../log.ts";
 import { throughToolPolicy } from "../mcp/index.ts";
@@ -163,6 +170,7 @@ export class SandboxNetwork implements Attachment {
     const { routes, clock, audit } = this.#deps;
     const { grants, limits, subject } = this.#options;
     const [from, to] = [new Allowance(limits.bytesFrom), new Allowance(limits.bytesTo)];
+    const room = new ByteRoom(limits.judgedBytes);
     const forwards = [...grants].map(([host, grant]) => {
       const rule = createToolRule(grant, {
         audit,
@@ -171,7 +179,7 @@ export class SandboxNetwork implements Attachment {
         admitted: () => (this.#calls += 1),
         onCall: (call) => this.#tell(call),
       });
-      const held = throughSessions(throughToolPolicy(rule, routes.forward));
+      const held = throughSessions(throughToolPolicy(rule, routes.forward, room));
       const ended = (request: HttpRequest, end: ExchangeEnd): void => this.#exchangeEnded(request, end);
       return [host, throughRecord(held, { from, to, clock, ended })] as const;
     });

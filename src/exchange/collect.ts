@@ -40,3 +40,29 @@ function gathered(source: Readable, limit: number): Promise<Collected> {
     else if (source.destroyed || source.readableEnded) close();
   });
 }
+
+/** A body of fewer bytes takes no room */
+const littleBytes = 64 * 2 ** 10;
+
+export interface Roomy {
+  limit: number;
+  /** bytes it is said to have; the limit where nothing is said */
+  length?: number | undefined;
+  /** Resolves once there is room for so many */
+  enter: (bytes: number) => Promise<void>;
+}
+
+/** The same, but what is more than little is read only once there is room for it. */
+export async function collectInRoom(
+  source: Readable,
+  { limit, length = limit, enter }: Roomy,
+): Promise<Collected> {
+  const begun = await collect(source, Math.min(littleBytes, limit));
+  if (begun.whole || limit <= littleBytes) return begun;
+  await enter(Math.min(length, limit));
+  // its end may have come with the last piece
+  if (source.readableEnded) return { bytes: begun.bytes, whole: begun.bytes.length <= limit };
+  source.resume();
+  const rest = await collect(source, Math.max(0, limit - begun.bytes.length));
+  return { bytes: Buffer.concat([begun.bytes, rest.bytes]), whole: rest.whole };
+}

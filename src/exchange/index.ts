@@ -9,7 +9,8 @@ export {
 } from "./contract.ts";
 export { parseAuthority, type Authority } from "./authority.ts";
 export { bytesBody, pump, takeWhole, wholeLength } from "./body.ts";
-export { collect, type Collected } from "./collect.ts";
+export { ByteRoom } from "./byte-room.ts";
+export { collect, collectInRoom, type Collected } from "./collect.ts";
 export { createHttpClient, type HttpClient, type HttpClientOptions } from "./client.ts";
 export { createHttpFace, type HttpFace } from "./face.ts";
 export type { FaceDeps, FaceOptions } from "./face-options.ts";

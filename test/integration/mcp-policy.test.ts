@@ -4,6 +4,7 @@ import { test } from "node:test";
 import { Client } from "@modelcontextprotocol/sdk/client/index.js";
 import { StreamableHTTPClientTransport } from "@modelcontextprotocol/sdk/client/streamableHttp.js";
 import { deferred } from "../../src/async/index.ts";
+import { ByteRoom } from "../../src/exchange/index.ts";
 import {
   startSampleServer,
   throughToolPolicy,
@@ -35,7 +36,7 @@ async function hop(sample: SampleServer, over: Partial<ToolRule> = {}): Promise<
     ...over,
   };
   const upstream = stack.use(clientTo(sample.port));
-  const forward = throughToolPolicy(rule, upstream.forward);
+  const forward = throughToolPolicy(rule, upstream.forward, new ByteRoom(2 ** 24));
   const face = stack.use(await faceRig({ handle: (request, _context, signal) => forward(request, signal) }));
   const url = new URL(`http://127.0.0.1:${face.port}/mcp`);
   const client = new Client({ name: "test", version: "1" });

@@ -2,8 +2,7 @@
 import type { Readable } from "node:stream";
 import type { FastifyRequest } from "fastify";
 import { SallyportError } from "../../errors.ts";
-import { collect } from "../../exchange/index.ts";
-import { BodyRoom } from "./body-room.ts";
+import { ByteRoom, collectInRoom } from "../../exchange/index.ts";
 
 export interface BodyLimits {
   /** of one body */
@@ -14,16 +13,13 @@ export interface BodyLimits {
   silenceMs: number;
 }
 
-/** A body of fewer bytes waits for no room */
-const littleBytes = 64 * 2 ** 10;
-
 /**
  * However many bodies come at once, and in however small pieces, those of one tenant take a bounded part of the hub's memory: it holds
  * a body several times over while it is parsed, checked and stored.
  */
 export class Bodies {
   readonly #limits: BodyLimits;
-  readonly #rooms = new Map<string, BodyRoom>();
+  readonly #rooms = new Map<string, ByteRoom>();
 
   constructor(limits: BodyLimits) {
     this.#limits = limits;
@@ -32,19 +28,21 @@ export class Bodies {
   /** Throws `body_too_large`, and `cancelled` or `stream_reset` when the client leaves. */
   async read(request: FastifyRequest, from: Readable): Promise<Buffer> {
     const { mostBytes, silenceMs } = this.#limits;
-    const length = Number(request.headers["content-length"] ?? mostBytes);
-    if (length > mostBytes) throw tooLarge();
+    const said = request.headers["content-length"];
+    const length = said === undefined ? undefined : Number(said);
+    if (length !== undefined && length > mostBytes) throw tooLarge();
     const { raw } = request;
     raw.setTimeout(silenceMs, () => raw.destroy());
-    const begun = await collect(from, littleBytes);
-    if (!begun.whole) {
+    const enter = async (bytes: number): Promise<void> => {
       raw.setTimeout(0);
-      await this.#enter(request, length);
+      await this.#enter(request, bytes);
       raw.setTimeout(silenceMs);
-    }
-    const bytes = begun.whole ? begun.bytes : await restOf(from, begun.bytes, mostBytes);
+    };
+    const { bytes, whole } = await collectInRoom(from, { limit: mostBytes, length, enter });
     raw.setTimeout(0);
-    return bytes;
+    if (whole) return bytes;
+    from.resume();
+    throw tooLarge();
   }
 
   /** The room is left with the reply, or when the body is let go. */
@@ -52,11 +50,13 @@ export class Bodies {
     const held = new AbortController();
     request.heldBody = held;
     request.reply?.once("close", () => held.abort(new SallyportError("cancelled", "the client left")));
-    await this.#roomOf(request.identity?.tenant ?? "").enter(bytes, held.signal);
+    const place = await this.#roomOf(request.identity?.tenant ?? "").enter(bytes, held.signal);
+    if (held.signal.aborted) place[Symbol.dispose]();
+    else held.signal.addEventListener("abort", () => place[Symbol.dispose](), { once: true });
   }
 
-  #roomOf(tenant: string): BodyRoom {
-    const room = this.#rooms.get(tenant) ?? new BodyRoom(this.#limits.tenantBytes);
+  #roomOf(tenant: string): ByteRoom {
+    const room = this.#rooms.get(tenant) ?? new ByteRoom(this.#limits.tenantBytes);
     this.#rooms.set(tenant, room);
     return room;
   }
@@ -66,16 +66,6 @@ export class Bodies {
 export function letBodyGo(request: FastifyRequest): void {
   request.body = undefined;
   request.heldBody?.abort();
-}
-
-async function restOf(from: Readable, begun: Buffer, mostBytes: number): Promise<Buffer> {
-  // its end may have come with the last piece
-  if (from.readableEnded) return begun;
-  from.resume();
-  const rest = await collect(from, mostBytes - begun.length);
-  if (rest.whole) return Buffer.concat([begun, rest.bytes]);
-  from.resume();
-  throw tooLarge();
 }
 
 function tooLarge(): SallyportError {

@@ -1,11 +1,8 @@
-import type { Readable } from "node:stream";
-import { abortable, withDeadline } from "../../async/index.ts";
 import { SallyportError } from "../../errors.ts";
 import {
-  collect,
-  type Collected,
   bytesBody,
-  wholeLength,
+  collect,
+  type ByteRoom,
   type Forward,
   type HttpRequest,
   type HttpResponse,
@@ -14,14 +11,10 @@ import type { ToolCall, ToolRule } from "../contract.ts";
 import { judge, type Refusal } from "./calls.ts";
 import { Exchange, type Asked } from "./exchange.ts";
 import { bodyKind, isEncoded, wantsEvents, withHeaders } from "./headers.ts";
+import { inTime, judgedBody } from "./judged-body.ts";
 import { readMessages, type Message } from "./message.ts";
 import { mirrorFault } from "./mirror.ts";
 import { jsonReply, mismatchError, rpcError } from "./replies.ts";
-
-/** bytes of one POST */
-const bodyLimit = 4 * 2 ** 20;
-/** A caller has this long to send it; `ms` */
-const bodyMs = 60_000;
 
 /**
  * Holds MCP traffic to `rule`: what is sent is exactly the bytes that were judged, and is sent at most once.
@@ -30,13 +23,13 @@ const bodyMs = 60_000;
  * it, with an error for every id in it. A call whose answer got lost is answered `outcome_unknown`, unless its stream of events can
  * be resumed. Under a rule with `tools` (or `strict`) everything that is not certain to be read as the upstream reads it throws
  * `mcp_invalid`; under any other rule it passes untouched. Throws `body_too_large` for a JSON body above 4 MiB, and
- * `deadline_exceeded` for one that is not whole after 60 s.
+ * `deadline_exceeded` for one that is not whole after 60 s. Of large bodies only so many are read at once as `room` has room for.
  */
-export function throughToolPolicy(rule: ToolRule, forward: Forward): Forward {
+export function throughToolPolicy(rule: ToolRule, forward: Forward, room: ByteRoom): Forward {
   const strict = rule.tools !== null || rule.strict === true;
   return async (request, signal) => {
     if (request.method === "POST" && (strict || isJsonBody(request))) {
-      return await post({ rule, forward, strict }, request, signal);
+      return await post({ rule, forward, strict, room }, request, signal);
     }
     if (strict) await refuseBody(request, signal);
     if (!strict && !wantsEvents(request)) return await forward(request, signal);
@@ -54,13 +47,15 @@ interface Policy {
   readonly rule: ToolRule;
   readonly forward: Forward;
   readonly strict: boolean;
+  readonly room: ByteRoom;
 }
 
 async function post(policy: Policy, request: HttpRequest, signal: AbortSignal): Promise<HttpResponse> {
   if (policy.strict && !isJsonBody(request)) {
     throw invalid("its body is not declared as plain JSON in UTF-8");
   }
-  const bytes = await wholeBody(request, signal);
+  using body = await judgedBody(policy.room, request, signal);
+  const { bytes } = body;
   const ready: HttpRequest = {
     ...request,
     headers: withHeaders(request.headers, { "content-length": String(bytes.length) }),
@@ -124,28 +119,13 @@ function refuse(
   return jsonReply(200, asked.batch ? `[${errors.join(",")}]` : errors.join(""));
 }
 
-async function wholeBody(request: HttpRequest, signal: AbortSignal): Promise<Buffer> {
-  if (request.body === null) return Buffer.alloc(0);
-  const { bytes, whole } = await received(request.body, bodyLimit, signal);
-  if (whole) return bytes;
-  throw new SallyportError("body_too_large", `a body of more than ${bodyLimit} bytes cannot be judged`, {
-    details: { ...atPolicy, limit: bodyLimit },
-  });
-}
-
-/** Whoever sends half a body and waits holds a connection all the way to here. */
-async function received(body: Readable, limit: number, signal: AbortSignal): Promise<Collected> {
-  if (wholeLength(body) !== null) return await collect(body, limit);
-  return await withDeadline(abortable(collect(body, limit), signal), bodyMs, "sending the body");
-}
-
 /** Under a strict rule only a POST has a body, and no method but these is known to carry nothing else. */
 async function refuseBody(request: HttpRequest, signal: AbortSignal): Promise<void> {
   if (!["GET", "HEAD", "OPTIONS", "DELETE"].includes(request.method)) {
     throw invalid(`${request.method} is not a method of MCP`);
   }
   if (request.body === null) return;
-  const { bytes } = await received(request.body, 0, signal);
+  const { bytes } = await inTime(collect(request.body, 0), signal);
   if (bytes.length > 0) throw invalid(`a ${request.method} with a body is not MCP`);
 }
 

@@ -1,9 +1,12 @@
 /** What a route's own settings say of its tools, for every caller: which may be used, and that they stay what they were. */
 import type { Log } from "../../log.ts";
-import type { Forward } from "../../exchange/index.ts";
+import { ByteRoom, type Forward } from "../../exchange/index.ts";
 import { throughToolPolicy, ToolPin, type ToolRule, type ToolVerdict } from "../../mcp/index.ts";
 import type { Route } from "../routes.ts";
 import type { TunnelFigures } from "./figures.ts";
+
+/** bytes of bodies that are judged at once, of all callers */
+const roomBytes = 64 * 2 ** 20;
 
 const allowed: ToolVerdict = { allow: true };
 
@@ -12,6 +15,7 @@ export class ToolCeilings {
   readonly #log: Log;
   readonly #figures: TunnelFigures | undefined;
   readonly #pins = new Map<string, ToolPin>();
+  readonly #room = new ByteRoom(roomBytes);
 
   constructor(log: Log, figures: TunnelFigures | undefined) {
     this.#log = log;
@@ -32,7 +36,7 @@ export class ToolCeilings {
       },
       listed: (list, page) => pinned.listed(list, page),
     };
-    return throughToolPolicy(rule, forward);
+    return throughToolPolicy(rule, forward, this.#room);
   }
 
   #pinOf({ key, host, upstream, settings }: Route): ToolPin {

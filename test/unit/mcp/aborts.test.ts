@@ -104,3 +104,51 @@ test("an upstream's stream that nobody reads is not read ahead", async () => {
   assert.ok(read < 200, `${read} events were read for one`);
   await iterator.return?.();
 });
+
+/** A call of 100 KB in two pieces, the second one missing. */
+const largeHalf = (): Readable =>
+  stalled(callText("search", 1, { text: "x".repeat(100_000) }).slice(0, 90_000));
+const largeWhole = (): Readable => {
+  const text = callText("search", 1, { text: "x".repeat(100_000) });
+  return Readable.from([Buffer.from(text.slice(0, 90_000)), Buffer.from(text.slice(90_000))]);
+};
+
+test("large bodies wait until there is room for them, small ones do not", async () => {
+  const at = rig({ roomBytes: 4 * 2 ** 20 });
+  const first = new AbortController();
+  const standing = at.forward(request(largeHalf()), first.signal);
+  const { signal } = new AbortController();
+  const second = at.forward(request(largeWhole()), signal);
+  await at.forward(request(Readable.from([Buffer.from(callText("search", 2))])), signal);
+  await new Promise((resolve) => setImmediate(resolve));
+  assert.equal(at.sent.length, 1);
+  first.abort(gone);
+  await assert.rejects(standing, { code: "cancelled" });
+  await second;
+  assert.equal(at.sent.length, 2);
+});
+
+test("whoever leaves while it waits for room or has it makes room for the next", async () => {
+  const steps = fc.array(fc.record({ waits: fc.boolean(), resets: fc.boolean(), at: fc.nat(6) }), {
+    maxLength: 12,
+  });
+  await fc.assert(
+    fc.asyncProperty(steps, async (all) => {
+      const at = rig({ roomBytes: 8 * 2 ** 20 });
+      const callers: { answer: Promise<unknown>; leave: (resets: boolean) => void }[] = [];
+      for (const { waits, resets, at: place } of all) {
+        const [controller, body] = [new AbortController(), largeHalf()];
+        const answer = at.forward(request(body), controller.signal).catch(() => undefined);
+        const leave = (reset: boolean): void => void (reset ? body.destroy() : controller.abort(gone));
+        callers.push({ answer, leave });
+        if (waits) await new Promise((resolve) => setImmediate(resolve));
+        callers[place]?.leave(resets);
+      }
+      for (const { leave } of callers) leave(false);
+      await Promise.all(callers.map(({ answer }) => answer));
+      const { signal } = new AbortController();
+      await Promise.all([1, 2].map(() => at.forward(request(largeWhole()), signal)));
+      assert.equal(at.sent.length, 2);
+    }),
+  );
+});

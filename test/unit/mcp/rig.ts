@@ -1,6 +1,6 @@
 /** A policy between a scripted caller and a fake upstream that keeps all it was sent. */
 import { Readable } from "node:stream";
-import type { Forward, HttpRequest, HttpResponse } from "../../../src/exchange/index.ts";
+import { ByteRoom, type Forward, type HttpRequest, type HttpResponse } from "../../../src/exchange/index.ts";
 import {
   throughToolPolicy,
   type CallEnd,
@@ -77,7 +77,7 @@ export const upstream: Script = (_request, body) => {
 };
 
 export function rig(
-  options: { tools?: string[] | null; script?: Script; rule?: Partial<ToolRule> } = {},
+  options: { tools?: string[] | null; script?: Script; rule?: Partial<ToolRule>; roomBytes?: number } = {},
 ): Rig {
   const { tools = ["search", "count"], script = upstream } = options;
   const sent: Sent[] = [];
@@ -93,11 +93,15 @@ export function rig(
     },
     ...options.rule,
   };
-  const forward = throughToolPolicy(rule, async (request) => {
-    const body = request.body === null ? Buffer.alloc(0) : await read(request.body);
-    sent.push({ request, body });
-    return await script(request, body);
-  });
+  const forward = throughToolPolicy(
+    rule,
+    async (request) => {
+      const body = request.body === null ? Buffer.alloc(0) : await read(request.body);
+      sent.push({ request, body });
+      return await script(request, body);
+    },
+    new ByteRoom(options.roomBytes ?? 2 ** 24),
+  );
   return { forward, sent, ended, listed, ask: (request) => ask(forward, request) };
 }
 
