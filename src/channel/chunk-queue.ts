@@ -35,12 +35,24 @@ export class ChunkQueue {
       return chunk.subarray(0, limit);
     }
     this.#head += 1;
-    if (this.#head === this.#chunks.length) this.clear();
-    else if (this.#head >= 64 && this.#head * 2 >= this.#chunks.length) {
+    if (this.#head === this.#chunks.length) {
+      const isLoose = this.#block !== undefined && chunk.length * 2 < blockBytes;
+      this.clear();
+      // whoever keeps a few bytes is not to keep a whole block with them
+      return isLoose ? chunk.slice() : chunk;
+    }
+    if (this.#head >= 64 && this.#head * 2 >= this.#chunks.length) {
       this.#chunks = this.#chunks.slice(this.#head);
       this.#head = 0;
     }
     return chunk;
+  }
+
+  /** All of it, in order. */
+  takeAll(): Uint8Array[] {
+    const chunks = this.#chunks.slice(this.#head);
+    this.clear();
+    return chunks;
   }
 
   clear(): void {

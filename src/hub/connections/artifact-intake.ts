@@ -1,4 +1,4 @@
-import type { IncomingStream } from "../../channel/index.ts";
+import { ChunkQueue, type IncomingStream } from "../../channel/index.ts";
 import { isError, SallyportError } from "../../errors.ts";
 import type { WorkerStream } from "../../protocol/index.ts";
 import type { HubContext } from "./context.ts";
@@ -46,12 +46,11 @@ function checkWanted(held: HeldJob, stream: ArtifactStream): void {
 async function keep(context: HubContext, held: HeldJob, stream: ArtifactStream): Promise<void> {
   const { path, size } = stream.meta;
   let offset = 0;
-  let waiting: Uint8Array[] = [];
+  const waiting = new ChunkQueue();
   let waitingBytes = 0;
   const put = async (): Promise<void> => {
-    const bytes = Buffer.concat(waiting);
+    const bytes = Buffer.concat(waiting.takeAll());
     const part = { path, offset, bytes, complete: offset + bytes.length === size };
-    waiting = [];
     waitingBytes = 0;
     const fenced = await held.record(() => context.store.log.putArtifact(held.lease, part));
     if (fenced === "superseded") throw supersededError(held.lease);

@@ -1,4 +1,4 @@
-import type { IncomingStream } from "../../channel/index.ts";
+import { ChunkQueue, type IncomingStream } from "../../channel/index.ts";
 import { isError, SallyportError } from "../../errors.ts";
 import {
   limits,
@@ -10,7 +10,7 @@ import {
   type WorkerStream,
 } from "../../protocol/index.ts";
 import type { LiveJob } from "../live/live-job.ts";
-import { LogTail, type LogPart } from "../live/log-tail.ts";
+import { LogTail } from "../live/log-tail.ts";
 import { placeInLog } from "../live/place-in-log.ts";
 import type { HubContext } from "./context.ts";
 import type { HeldJob } from "./held-job.ts";
@@ -54,6 +54,13 @@ interface IntakeOptions {
   job: LiveJob;
 }
 
+/** Whole records on their way to the store. */
+interface Batch {
+  readonly before: LogPlace;
+  after: LogPlace;
+  readonly bytes: ChunkQueue;
+}
+
 /**
  * Whole records go to live readers at once and to the store in batches, one batch while the one before is being committed. A grant
  * is given for what is committed, so the channel's window bounds what is held here.
@@ -65,9 +72,9 @@ class OutputIntake {
   readonly #job: LiveJob;
   readonly #reader: Promise<RecordReader>;
   /** bytes of a record that is not whole yet */
-  #rest: Uint8Array[] = [];
-  /** whole records that wait for the store */
-  #waiting: LogPart[] = [];
+  readonly #rest = new ChunkQueue();
+  /** waits for the store */
+  #waiting: Batch | undefined;
   #committing: Promise<void> | undefined;
   #failure: SallyportError | undefined;
 
@@ -104,46 +111,49 @@ class OutputIntake {
   }
 
   #take(reader: RecordReader, chunk: Uint8Array): void {
-    const before: LogPlace = { ...reader.place };
+    const before = reader.place;
     reader.push(chunk).forEach(checkReadable);
-    this.#rest.push(chunk);
-    const size = reader.place.position - before.position;
+    const after = reader.place;
+    const size = after.position - before.position;
     if (size === 0) {
+      this.#rest.push(chunk);
       if (reader.pending < limits.streamWindow) return;
       throw new SallyportError("protocol_violation", "output: a record is larger than the stream's window");
     }
-    const bytes = this.#rest.length === 1 ? chunk : Buffer.concat(this.#rest);
-    this.#rest = size < bytes.length ? [bytes.subarray(size)] : [];
-    const part: LogPart = { before, after: { ...reader.place }, bytes: bytes.subarray(0, size) };
-    this.#job.tail?.append(part);
+    const bytes = this.#rest.isEmpty ? chunk : Buffer.concat([...this.#rest.takeAll(), chunk]);
+    if (size < bytes.length) this.#rest.push(bytes.subarray(size));
+    const whole = bytes.subarray(0, size);
+    this.#job.tail?.append({ before, after, bytes: whole });
     this.#job.changed.notify();
-    this.#waiting.push(part);
+    this.#waiting ??= { before, after, bytes: new ChunkQueue() };
+    this.#waiting.after = after;
+    this.#waiting.bytes.push(whole);
     this.#committing ??= this.#commit();
   }
 
   /** Commits until nothing waits. A failure ends the stream, and with it `run`. */
   async #commit(): Promise<void> {
     try {
-      while (this.#waiting.length > 0) await this.#append(this.#waiting.splice(0));
+      for (let batch = this.#waiting; batch !== undefined; batch = this.#waiting) {
+        this.#waiting = undefined;
+        await this.#append(batch);
+      }
     } catch (error) {
       this.#failure ??= SallyportError.from(error);
-      this.#waiting = [];
+      this.#waiting = undefined;
       this.#stream.reset(this.#failure);
     } finally {
       this.#committing = undefined;
     }
   }
 
-  async #append(parts: readonly LogPart[]): Promise<void> {
-    const first = parts[0]?.before;
-    const last = parts.at(-1)?.after;
-    if (first === undefined || last === undefined) return;
-    const size = last.position - first.position;
+  async #append({ before, after, bytes }: Batch): Promise<void> {
+    const size = after.position - before.position;
     const addition = {
-      from: first.position,
-      bytes: parts.map((part) => part.bytes),
-      stdout: last.stdoutBytes - first.stdoutBytes,
-      stderr: last.stderrBytes - first.stderrBytes,
+      from: before.position,
+      bytes: bytes.takeAll(),
+      stdout: after.stdoutBytes - before.stdoutBytes,
+      stderr: after.stderrBytes - before.stderrBytes,
     };
     const end = await this.#held.record(() => this.#context.store.log.append(this.#held.lease, addition));
     if (end === "superseded") throw supersededError(this.#held.lease);

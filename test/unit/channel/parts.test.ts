@@ -36,6 +36,18 @@ test("a queue gives back what was put in, whatever the sizes", () => {
   );
 });
 
+test("a few bytes that are kept from a queue keep no more room than they need", () => {
+  const queue = new ChunkQueue();
+  const kept: Uint8Array[] = [];
+  for (let at = 0; at < 100; at += 1) {
+    for (let byte = 0; byte < 3; byte += 1) queue.push(Uint8Array.of(byte));
+    for (let chunk = queue.take(); chunk !== undefined; chunk = queue.take()) kept.push(chunk);
+  }
+  const room = kept.reduce((sum, { buffer }) => sum + buffer.byteLength, 0);
+  assert.equal(Buffer.concat(kept).length, 300);
+  assert.ok(room <= 2 * 300, `${room} bytes`);
+});
+
 test("streams take turns, and nothing is handed over while the transport holds enough", () => {
   const sent: string[] = [];
   const transport = {
