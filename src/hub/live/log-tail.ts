@@ -4,6 +4,10 @@ import type { LogChunk } from "../../store/index.ts";
 /** bytes of committed log kept for readers that are nearly up to date, so they need not ask the store */
 const keptBytes = 256 * 2 ** 10;
 
+/** Parts below this share a block: what is printed byte by byte costs little more than its bytes. */
+const smallBytes = 1 * 2 ** 10;
+const blockBytes = 16 * 2 ** 10;
+
 /** Whole records between two places of a log. */
 export interface LogPart {
   before: LogPlace;
@@ -17,6 +21,8 @@ export interface LogPart {
 export class LogTail {
   readonly attempt: number;
   readonly #chunks: LogChunk[] = [];
+  /** the last chunk is the used part of it, while small parts are still added */
+  #block: Buffer | undefined;
   #place: LogPlace;
   #durable: number;
 
@@ -38,19 +44,37 @@ export class LogTail {
 
   /** Adds whole records that end at `after`; what is here already is skipped, a gap is not taken (false). */
   append(part: LogPart): boolean {
-    const { bytes, before, after } = part;
+    const { before, after } = part;
     if (before.position > this.#place.position) return false;
     if (after.position <= this.#place.position) return true;
+    if (!this.#extendLast(part)) this.#addChunk(part);
+    this.#place = { ...after };
+    return true;
+  }
+
+  #extendLast({ bytes, before, after }: LogPart): boolean {
+    const last = this.#chunks.at(-1);
+    const block = this.#block;
+    if (last === undefined || block === undefined || last.to !== before.position) return false;
+    const used = last.bytes.length + bytes.length;
+    if (bytes.length >= smallBytes || used > blockBytes) return false;
+    block.set(bytes, last.bytes.length);
+    this.#chunks[this.#chunks.length - 1] = { ...last, to: after.position, bytes: block.subarray(0, used) };
+    return true;
+  }
+
+  #addChunk({ bytes, before, after }: LogPart): void {
+    const begins = bytes.length < smallBytes && this.#chunks.length > 0;
+    this.#block = begins ? Buffer.allocUnsafeSlow(blockBytes) : undefined;
+    this.#block?.set(bytes);
     this.#chunks.push({
       attempt: this.attempt,
       from: before.position,
       to: after.position,
-      bytes,
+      bytes: this.#block?.subarray(0, bytes.length) ?? bytes,
       stdoutBefore: before.stdoutBytes,
       stderrBefore: before.stderrBytes,
     });
-    this.#place = { ...after };
-    return true;
   }
 
   /** `to`: the durable end. Lets go of what is committed, but for a little while somebody reads. */

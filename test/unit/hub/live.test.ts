@@ -45,13 +45,17 @@ interface Written {
   after: LogPlace;
 }
 
-/** `count` records of growing size, cut into parts of whole records. */
-function parts(count: number): Written[] {
+const large = (at: number): number => (at * 17_011) % 90_000;
+/** most of them small enough to share a block */
+const small = (at: number): number => (at * 337) % 1_200;
+
+/** `count` records, cut into parts of whole records. */
+function parts(count: number, size = large): Written[] {
   const reader = new RecordReader();
   return Array.from({ length: count }, (_, at) => {
     const before = { ...reader.place };
     const kind = at % 3 === 0 ? "stderr" : "stdout";
-    const bytes = encodeRecord({ kind, at, bytes: Buffer.alloc(1 + ((at * 17_011) % 90_000), at) });
+    const bytes = encodeRecord({ kind, at, bytes: Buffer.alloc(1 + size(at), at) });
     reader.push(bytes);
     return { bytes, before, after: { ...reader.place } };
   });
@@ -67,58 +71,64 @@ const chunkOf = ({ bytes, before, after }: Written): LogChunk => ({
 });
 
 const told = (records: PlacedRecord[]): unknown[] =>
-  records.map(({ from, to, kind, offset }) => [from, to, kind, offset]);
+  records.map(({ from, to, kind, offset, bytes }) => [from, to, kind, offset, bytes[0], bytes.at(-1)]);
 
 test("readers that come and go while a log is written and committed all read the same records, each once", async () => {
-  const written = parts(24);
-  const whole = new RecordReader();
-  const expected = told(written.flatMap(({ bytes }) => whole.push(bytes)));
   const step = fc.constantFrom("write", "commit", "read a", "read b", "late reader");
+  const logs = fc.constantFrom(parts(24), parts(24, small));
   await fc.assert(
-    fc.asyncProperty(fc.array(step, { maxLength: 120 }), fc.boolean(), async (steps, someoneReads) => {
-      const stored = new StoredLog();
-      const live = new LiveJobs({ jobs: stored.jobs });
-      using use = live.open("j", someoneReads ? "reader" : "writer");
-      const { job } = use;
-      const tail = new LogTail(1, { position: 0, stdoutBytes: 0, stderrBytes: 0 });
-      job.tail = tail;
-      const cursor = (): { cursor: LogCursor; seen: PlacedRecord[] } => ({
-        cursor: new LogCursor({ job, log: stored.log }, { attempt: 1, position: 0 }),
-        seen: [],
-      });
-      const readers = [cursor(), cursor()];
-      const { signal } = new AbortController();
-      let at = 0;
-      let durable = 0;
-      for (const action of steps) {
-        const next = written[at];
-        if (action === "write" && next !== undefined) {
-          assert.ok(tail.append(next));
-          at += 1;
-        } else if (action === "commit" && durable < at) {
-          const ready = written[durable];
-          assert.ok(ready);
-          stored.chunks.push(chunkOf(ready));
-          durable += 1;
-          tail.committed(stored.end, job.readers);
-        } else if (action === "late reader") readers.push(cursor());
-        else {
-          const reader = readers[action === "read a" ? 0 : 1];
-          const end = written[at - 1]?.after.position ?? 0;
-          if (reader !== undefined && reader.cursor.position < end) {
-            reader.seen.push(...((await reader.cursor.next(signal)) ?? []));
+    fc.asyncProperty(
+      fc.array(step, { maxLength: 120 }),
+      fc.boolean(),
+      logs,
+      async (steps, someoneReads, written) => {
+        const whole = new RecordReader();
+        const expected = told(written.flatMap(({ bytes }) => whole.push(bytes)));
+        const stored = new StoredLog();
+        const live = new LiveJobs({ jobs: stored.jobs });
+        using use = live.open("j", someoneReads ? "reader" : "writer");
+        const { job } = use;
+        const tail = new LogTail(1, { position: 0, stdoutBytes: 0, stderrBytes: 0 });
+        job.tail = tail;
+        const cursor = (): { cursor: LogCursor; seen: PlacedRecord[] } => ({
+          cursor: new LogCursor({ job, log: stored.log }, { attempt: 1, position: 0 }),
+          seen: [],
+        });
+        const readers = [cursor(), cursor()];
+        const { signal } = new AbortController();
+        let at = 0;
+        let durable = 0;
+        for (const action of steps) {
+          const next = written[at];
+          if (action === "write" && next !== undefined) {
+            assert.ok(tail.append(next));
+            at += 1;
+          } else if (action === "commit" && durable < at) {
+            const ready = written[durable];
+            assert.ok(ready);
+            stored.chunks.push(chunkOf(ready));
+            durable += 1;
+            tail.committed(stored.end, job.readers);
+          } else if (action === "late reader") readers.push(cursor());
+          else {
+            const reader = readers[action === "read a" ? 0 : 1];
+            const end = written[at - 1]?.after.position ?? 0;
+            if (reader !== undefined && reader.cursor.position < end) {
+              reader.seen.push(...((await reader.cursor.next(signal)) ?? []));
+            }
           }
         }
-      }
-      for (; durable < written.length; durable += 1) stored.chunks.push(chunkOf(written[durable] as Written));
-      stored.over = true;
-      live.settle("j", null);
-      for (const { cursor, seen } of readers) {
-        for (let more = await cursor.next(signal); more !== null; more = await cursor.next(signal))
-          seen.push(...more);
-        assert.deepEqual(told(seen), expected);
-      }
-    }),
+        for (; durable < written.length; durable += 1)
+          stored.chunks.push(chunkOf(written[durable] as Written));
+        stored.over = true;
+        live.settle("j", null);
+        for (const { cursor, seen } of readers) {
+          for (let more = await cursor.next(signal); more !== null; more = await cursor.next(signal))
+            seen.push(...more);
+          assert.deepEqual(told(seen), expected);
+        }
+      },
+    ),
     { numRuns: 150 },
   );
 });
@@ -211,6 +221,18 @@ test("the tail keeps what is not committed and little of what is, and nothing wh
   assert.ok(end - tail.from < 2 * 256 * 2 ** 10 && tail.from < end);
   tail.committed(end, 0);
   assert.equal(tail.from, end);
+});
+
+test("the tail of a log printed byte by byte is kept in few pieces", () => {
+  const tail = new LogTail(1, { position: 0, stdoutBytes: 0, stderrBytes: 0 });
+  const written = parts(20_000, () => 0);
+  for (const part of written) tail.append(part);
+  const pieces = tail.read(0, Number.POSITIVE_INFINITY);
+  assert.ok(pieces.length < 20, `${pieces.length} pieces`);
+  assert.deepEqual(
+    Buffer.concat(pieces.map(({ bytes }) => bytes)),
+    Buffer.concat(written.map(({ bytes }) => bytes)),
+  );
 });
 
 test("what comes twice is kept once, what leaves a gap is not taken", () => {
