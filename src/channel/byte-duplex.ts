@@ -20,7 +20,8 @@ class ByteDuplex extends Duplex {
   #outEnded = false;
 
   constructor(pair: BytePair) {
-    super({ allowHalfOpen: true, decodeStrings: true });
+    // the windows bound what waits; held here as it came, a crumb would cost a hundred times its bytes
+    super({ allowHalfOpen: true, decodeStrings: true, highWaterMark: 1 });
     this.#pair = pair;
     this.#chunks = pair.in.chunks[Symbol.asyncIterator]();
     this.#taken = new Taken(pair.in);

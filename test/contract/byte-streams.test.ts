@@ -5,6 +5,7 @@ import { once } from "node:events";
 import { finished, type Duplex } from "node:stream";
 import { buffer } from "node:stream/consumers";
 import { suite, test } from "node:test";
+import { setImmediate } from "node:timers/promises";
 import { deferred, withDeadline } from "../../src/async/index.ts";
 import {
   byteDuplex,
@@ -108,6 +109,20 @@ for (const [name, make] of [
       for (const word of words) stream.write(word);
       stream.end();
       assert.equal((await soon(buffer(stream), "words")).toString(), words.join(""));
+    });
+
+    test("hold no crumbs: those nobody reads wait as bytes, those nobody takes are not taken", async () => {
+      await using ends = await make();
+      const { stream, far } = await opened(ends);
+      for (const end of [stream, far]) end.on("error", () => undefined);
+      far.once("readable", () => undefined);
+      for (let sent = 0; sent < 2_000; sent += 1) await new Promise((next) => stream.write("x", next));
+      for (let turn = 0; turn < 200; turn += 1) await setImmediate();
+      assert.ok(far.readableLength < 10, `${far.readableLength} pieces`);
+      stream.write(Buffer.alloc(limits.streamWindow));
+      assert.equal(stream.write("x"), false);
+      stream.end();
+      assert.equal((await soon(buffer(far), "all of it")).length, 2_001 + limits.streamWindow);
     });
 
     test("that cannot be opened reject with the far end's code and details", async () => {
