@@ -9,8 +9,12 @@ import { createServer as createHttpsServer } from "node:https";
 import type { Socket } from "node:net";
 import { abortable, Notifier } from "../async/index.ts";
 import { SallyportError } from "../errors.ts";
+import { GatheredRequest } from "./gathered-request.ts";
 
-type RequestHandler = Parameters<typeof createHttpServer>[1];
+type RequestHandler = (request: IncomingMessage, reply: ServerResponse) => void;
+
+/** requests of one connection that are answered at once; whoever wants more at once has more connections */
+const maxPipelined = 32;
 
 export interface ListenerOptions {
   tls: { cert: string; key: string } | undefined;
@@ -21,11 +25,14 @@ export interface ListenerOptions {
 export class Listener {
   readonly server: Server;
   readonly #replies = new Set<ServerResponse>();
+  /** replies under way on each connection */
+  readonly #pipelined = new WeakMap<Socket, number>();
   readonly #replied = new Notifier();
 
   /** Requests go to `handler`; nothing listens yet. */
   constructor(handler: RequestHandler, { tls, headMs = 60_000 }: ListenerOptions) {
     const options = {
+      IncomingMessage: GatheredRequest,
       // a missing Host is refused with our own reply, and a program may take its time to read its stdin
       requireHostHeader: false,
       requestTimeout: 0,
@@ -35,11 +42,11 @@ export class Listener {
       // some clients offer HTTP/2 with every request; who does not take an offer answers as if it had not been made
       shouldUpgradeCallback: ({ headers }: IncomingMessage) => /^websocket$/i.test(headers.upgrade ?? ""),
     };
+    const take: RequestHandler = (request, reply) => {
+      if (this.#admit(request.socket, reply)) handler(request, reply);
+    };
     this.server =
-      tls === undefined
-        ? createHttpServer(options, handler)
-        : createHttpsServer({ ...options, ...tls }, handler);
-    this.server.prependListener("request", (_request, reply) => this.#count(reply));
+      tls === undefined ? createHttpServer(options, take) : createHttpsServer({ ...options, ...tls }, take);
     this.server.on("clientError", (error: NodeJS.ErrnoException, socket: Socket) => refuse(socket, error));
   }
 
@@ -48,12 +55,19 @@ export class Listener {
     while (this.#replies.size > 0) await abortable(this.#replied.wait(), signal);
   }
 
-  #count(reply: ServerResponse): void {
+  /** A connection with too many requests at once is cut, and so is what it sent behind them. */
+  #admit(socket: Socket, reply: ServerResponse): boolean {
+    const before = this.#pipelined.get(socket) ?? 0;
+    if (before === maxPipelined) socket.destroy();
+    if (socket.destroyed) return false;
+    this.#pipelined.set(socket, before + 1);
     this.#replies.add(reply);
     reply.once("close", () => {
+      this.#pipelined.set(socket, (this.#pipelined.get(socket) ?? 1) - 1);
       this.#replies.delete(reply);
       this.#replied.notify();
     });
+    return true;
   }
 }
 
