@@ -11,7 +11,7 @@ import type { JobRecord, LogChunk, LogStore } from "../../store/index.ts";
 import type { LiveJob } from "./live-job.ts";
 
 /** bytes of log read at once, at most as many in one step of a reader */
-const readBytes = 256 * 2 ** 10;
+export const readBytes = 256 * 2 ** 10;
 /** Records of one step: a small one costs a hundred times its bytes until it is sent */
 const stepRecords = 256;
 

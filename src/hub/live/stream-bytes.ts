@@ -2,7 +2,7 @@
 import { RecordReader, type PlacedRecord } from "../../protocol/index.ts";
 import type { JobRecord, LogChunk } from "../../store/index.ts";
 import { attemptFrom, type EventSource } from "./job-events.ts";
-import { LogCursor, logGone } from "./log-cursor.ts";
+import { LogCursor, logGone, readBytes } from "./log-cursor.ts";
 
 export type StreamName = "stdout" | "stderr";
 
@@ -19,15 +19,15 @@ export async function* storedBytes(source: EventSource, range: StreamRange): Asy
   const { attempt, stream, from, to } = range;
   if (from >= to) return;
   let left = to - from;
-  let chunk = await source.log.locate(source.job.id, attempt, stream, from);
-  while (chunk !== null) {
-    for (const piece of piecesOf(recordsOf(chunk), range)) {
+  const first = await source.log.locate(source.job.id, attempt, stream, from);
+  let chunks = first === null ? [] : [first];
+  for (let last = chunks.at(-1); last !== undefined; last = chunks.at(-1)) {
+    for (const piece of piecesOf(chunks.flatMap(recordsOf), range)) {
       yield piece;
       left -= piece.length;
     }
     if (left <= 0) return;
-    const next: LogChunk[] = await source.log.read(source.job.id, attempt, chunk.to, 1);
-    chunk = next[0] ?? null;
+    chunks = await source.log.read(source.job.id, attempt, last.to, readBytes);
   }
   throw logGone(source.job.id);
 }

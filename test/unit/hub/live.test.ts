@@ -209,6 +209,24 @@ test("a stream that was printed byte by byte is handed out in few pieces, and to
   assert.ok(followed.length <= 40, `${followed.length} pieces`);
 });
 
+test("a stream that was committed byte by byte is asked of the store in few calls, and handed out in few pieces", async () => {
+  const chunks = parts(10_000, () => 0).map(chunkOf);
+  let calls = 0;
+  const log = {
+    locate: async () => chunks[0] ?? null,
+    read: async (_job: string, _attempt: number, from: number, maxBytes: number) => {
+      calls += 1;
+      const start = chunks.findIndex((chunk) => chunk.from >= from);
+      return chunks.slice(start, start + Math.ceil(maxBytes / 12));
+    },
+  } as unknown as LogStore;
+  using use = new LiveJobs({ jobs: new StoredLog().jobs }).open("j", "reader");
+  const range = { attempt: 1, stream: "stdout" as const, from: 0, to: 6_666 };
+  const pieces = await Array.fromAsync(storedBytes({ job: use.job, log }, range));
+  assert.equal(Buffer.concat(pieces).length, 6_666);
+  assert.ok(calls < 10 && pieces.length < 10, `${calls} calls, ${pieces.length} pieces`);
+});
+
 test("the tail keeps what is not committed and little of what is, and nothing when nobody reads", () => {
   const written = parts(60);
   const tail = new LogTail(1, { position: 0, stdoutBytes: 0, stderrBytes: 0 });
