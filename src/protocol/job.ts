@@ -193,7 +193,7 @@ export const attemptOutcomeSchema = z.object({
   logEnd: z.int().min(0),
   /** part of the log that never reached the hub */
   missing: z.object({ from: z.int().min(0), to: z.int().min(0) }).nullable(),
-  artifacts: z.array(artifactSchema),
+  artifacts: z.array(artifactSchema).max(limits.artifacts),
   /** MCP calls made */
   calls: z.int().min(0),
   /** why the command never started, or what was lost */

@@ -3,6 +3,17 @@ import { z } from "zod";
 import { attemptOutcomeSchema, jobSpecSchema, mcpGrant, sandboxPath, wireErrorSchema } from "./job.ts";
 import { knownRoutes, offeredRoutes, tunnelReplySchema, tunnelStreamSchema } from "./tunnel.ts";
 
+/** entries of one record; as many profiles are told of */
+const mostEntries = 1_024;
+
+/** Each entry that is wrong costs a hundred times its bytes, so their number is looked at before they are. */
+function record<V extends z.ZodType>(key: z.ZodString, value: V) {
+  return z
+    .record(z.string(), z.unknown())
+    .refine((entries) => Object.keys(entries).length <= mostEntries, `more than ${mostEntries} entries`)
+    .pipe(z.record(key, value));
+}
+
 const id = z.string().min(1).max(128);
 const count = z.int().min(0);
 
@@ -34,7 +45,7 @@ export const profileOfferSchema = z.object({
   }),
   /** `wallClock` in `ms`, the rest in bytes */
   limits: z.object({ wallClock: count, output: count, artifacts: count }),
-  mcp: z.array(mcpGrant.pick({ tools: true }).extend({ host: z.string().max(253) })),
+  mcp: z.array(mcpGrant.pick({ tools: true }).extend({ host: z.string().max(253) })).max(64),
   /** sandboxes made ahead and waiting */
   warm: count,
   /** why this worker cannot serve it */
@@ -55,7 +66,7 @@ export type Verdict = z.output<typeof verdictSchema>;
 
 const capacity = z.object({ slots: z.int().min(0).max(100_000), memory: count, cpus: z.number().min(0) });
 const free = z.object({ slots: count, memory: count });
-const warmCounts = z.record(z.string(), count);
+const warmCounts = record(z.string(), count);
 
 export const rejectReasons = [
   "draining",
@@ -76,7 +87,7 @@ export const workerMessageSchema = z.discriminatedUnion("type", [
     /** as `turnOf` makes it; of builds before that, the number of this hello in that life: one that arrives behind a later one is refused */
     turn: z.int().positive().optional(),
     version: z.string().max(64),
-    labels: z.record(z.string().max(64), z.string().max(64)),
+    labels: record(z.string().max(64), z.string().max(64)),
     capacity,
     profiles: z.array(profileOfferSchema).max(1_024),
     /** what this process has upstreams for */

@@ -126,3 +126,22 @@ suite("the protocol document", () => {
     assert.ok(text.replaceAll(/\s+/g, " ").includes(words));
   });
 });
+
+test("a message with more of something than it may have is refused for that alone, whatever stands in it", () => {
+  const many = <T>(item: T): T[] => Array.from({ length: 100_000 }, () => item);
+  const names = Object.fromEntries(Array.from({ length: 100_000 }, (_, at) => [`n${at}`, -1]));
+  const ref = { lease: "a", attempt: 1, epoch: 1 };
+  const messages: Record<string, object> = {
+    artifacts: { type: "lease.exit", ...ref, outcome: { artifacts: many({}) } },
+    mcp: { type: "profiles", profiles: [{ mcp: many({}) }] },
+    labels: { type: "hello", labels: names },
+    warm: { type: "heartbeat", warm: names },
+    leases: { type: "leases", leases: many({}) },
+  };
+  for (const [field, message] of Object.entries(messages)) {
+    const { issues } = workerMessageSchema.safeParse(message).error ?? { issues: [] };
+    const ofField = issues.filter(({ path }) => path.includes(field));
+    assert.equal(ofField.length, 1, `${field}: ${ofField.length} problems`);
+    assert.match(ofField[0]?.message ?? "", /more than|Too big/);
+  }
+});
