@@ -13,7 +13,7 @@ import { GatheredRequest } from "./gathered-request.ts";
 
 type RequestHandler = (request: IncomingMessage, reply: ServerResponse) => void;
 
-/** requests of one connection that are answered at once; whoever wants more at once has more connections */
+/** requests that wait on one connection while another is answered */
 const maxPipelined = 32;
 
 export interface ListenerOptions {
@@ -25,8 +25,8 @@ export interface ListenerOptions {
 export class Listener {
   readonly server: Server;
   readonly #replies = new Set<ServerResponse>();
-  /** replies under way on each connection */
-  readonly #pipelined = new WeakMap<Socket, number>();
+  /** what waits behind the reply under way on each connection */
+  readonly #pipelined = new WeakMap<Socket, (() => void)[]>();
   readonly #replied = new Notifier();
 
   /** Requests go to `handler`; nothing listens yet. */
@@ -42,9 +42,8 @@ export class Listener {
       // some clients offer HTTP/2 with every request; who does not take an offer answers as if it had not been made
       shouldUpgradeCallback: ({ headers }: IncomingMessage) => /^websocket$/i.test(headers.upgrade ?? ""),
     };
-    const take: RequestHandler = (request, reply) => {
-      if (this.#admit(request.socket, reply)) handler(request, reply);
-    };
+    const take: RequestHandler = (request, reply) =>
+      this.#inTurn(request.socket, reply, () => handler(request, reply));
     this.server =
       tls === undefined ? createHttpServer(options, take) : createHttpsServer({ ...options, ...tls }, take);
     this.server.on("clientError", (error: NodeJS.ErrnoException, socket: Socket) => refuse(socket, error));
@@ -55,19 +54,33 @@ export class Listener {
     while (this.#replies.size > 0) await abortable(this.#replied.wait(), signal);
   }
 
-  /** A connection with too many requests at once is cut, and so is what it sent behind them. */
-  #admit(socket: Socket, reply: ServerResponse): boolean {
-    const before = this.#pipelined.get(socket) ?? 0;
-    if (before === maxPipelined) socket.destroy();
-    if (socket.destroyed) return false;
-    this.#pipelined.set(socket, before + 1);
+  /** One request of a connection after the other: what is answered costs far more than the request. Too many that wait cut it. */
+  #inTurn(socket: Socket, reply: ServerResponse, answer: () => void): void {
+    const begin = (): void => {
+      this.#count(reply, () => this.#next(socket));
+      answer();
+    };
+    const waiting = this.#pipelined.get(socket);
+    if (waiting === undefined) {
+      this.#pipelined.set(socket, []);
+      begin();
+    } else if (waiting.length < maxPipelined) waiting.push(begin);
+    else socket.destroy();
+  }
+
+  #next(socket: Socket): void {
+    const begin = socket.destroyed ? undefined : this.#pipelined.get(socket)?.shift();
+    if (begin === undefined) this.#pipelined.delete(socket);
+    else begin();
+  }
+
+  #count(reply: ServerResponse, closed: () => void): void {
     this.#replies.add(reply);
     reply.once("close", () => {
-      this.#pipelined.set(socket, (this.#pipelined.get(socket) ?? 1) - 1);
       this.#replies.delete(reply);
+      closed();
       this.#replied.notify();
     });
-    return true;
   }
 }
 

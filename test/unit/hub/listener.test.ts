@@ -102,19 +102,29 @@ test("a body of pieces of any size is whole for whoever reads it at any pace", a
   assert.match(String(reply), new RegExp(createHash("sha256").update(body).digest("hex")));
 });
 
-test("a connection with too many requests at once is cut, and what it sent behind them is not answered", async (t) => {
+test("requests of one connection are answered one after the other, and too many that wait cut it", async (t) => {
   const replies: ServerResponse[] = [];
   const dial = await listen(
     t,
     new Listener((_request, reply) => void replies.push(reply), { tls: undefined }),
   );
   const request = "GET / HTTP/1.1\r\nhost: a\r\n\r\n";
-  const patient = dial(request.repeat(32));
-  while (replies.length < 32) await setImmediate();
-  for (const reply of replies.splice(0)) reply.end();
-  await once(patient, "data");
+  const patient = dial(request.repeat(33));
+  let told = "";
+  patient.on("data", (chunk: Buffer) => (told += String(chunk)));
+  for (let at = 0; at < 33; at += 1) {
+    while (replies.length <= at) await setImmediate();
+    for (let turn = 0; turn < 5; turn += 1) await setImmediate();
+    assert.equal(replies.length, at + 1);
+    replies[at]?.end(`(${at})`);
+  }
+  while (!told.includes("(32)")) await setImmediate();
+  assert.deepEqual(
+    [...told.matchAll(/\((\d+)\)/g)].map(([, at]) => Number(at)),
+    replies.map((_, at) => at),
+  );
   const greedy = dial(request.repeat(200)).resume();
   greedy.on("error", () => undefined);
   await new Promise((resolve) => greedy.once("close", resolve));
-  assert.equal(replies.length, 32);
+  assert.equal(replies.length, 34);
 });
