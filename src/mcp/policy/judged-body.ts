@@ -25,31 +25,22 @@ export async function judgedBody(
   { body }: HttpRequest,
   signal: AbortSignal,
 ): Promise<JudgedBody> {
-  const length = body === null ? 0 : wholeLength(body);
-  if (body !== null && length === null) return await gathered(room, body, signal);
-  const { bytes, whole } = body === null ? none : await collect(body, bodyLimit);
-  if (!whole) throw tooLarge();
-  return { bytes, [Symbol.dispose]: () => undefined };
-}
-
-const none = { bytes: Buffer.alloc(0), whole: true };
-
-async function gathered(
-  room: ByteRoom,
-  body: NonNullable<HttpRequest["body"]>,
-  signal: AbortSignal,
-): Promise<JudgedBody> {
+  if (body === null) return { bytes: Buffer.alloc(0), [Symbol.dispose]: () => undefined };
   using places = new DisposableStack();
-  const enter = async (bytes: number): Promise<void> => {
-    const place = await room.enter(bytes, signal);
-    // its time may be over meanwhile
-    if (places.disposed) place[Symbol.dispose]();
-    else places.use(place);
-  };
-  const { bytes, whole } = await inTime(collectInRoom(body, { limit: bodyLimit, enter }), signal);
+  const { bytes, whole } =
+    wholeLength(body) === null
+      ? await inTime(collectInRoom(body, { limit: bodyLimit, enter }), signal)
+      : await collect(body, bodyLimit);
   if (!whole) throw tooLarge();
   const held = places.move();
   return { bytes, [Symbol.dispose]: () => held.dispose() };
+
+  async function enter(length: number): Promise<void> {
+    const place = await room.enter(length, signal);
+    // its time may be over meanwhile
+    if (places.disposed) place[Symbol.dispose]();
+    else places.use(place);
+  }
 }
 
 /** Whoever sends half a body and waits holds a connection, and room, all the way to here. */
