@@ -1,6 +1,6 @@
 /** What arrived of a stream, for its one reader: handed over as it comes where the reader waits, queued where it does not. */
+import { ChunkQueue } from "../async/index.ts";
 import type { SallyportError } from "../errors.ts";
-import { ChunkQueue } from "./chunk-queue.ts";
 
 type Result = IteratorResult<Uint8Array, undefined>;
 type Waiting = PromiseWithResolvers<Result>;

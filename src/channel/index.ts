@@ -6,5 +6,4 @@ export { hubDialect, workerDialect, type HubChannel, type WorkerChannel } from "
 export { defaultKeepalive, type KeepaliveOptions } from "./keepalive.ts";
 export { ByteStreams, givenUp, reasonOf, Taken, type ByteChannel, type BytePair } from "./byte-streams.ts";
 export { byteDuplex } from "./byte-duplex.ts";
-export { ChunkQueue } from "./chunk-queue.ts";
 export { acceptByteStreams, type ByteStreamOptions } from "./web-sockets.ts";

@@ -1,7 +1,6 @@
-import { deferred, type Deferred } from "../async/index.ts";
+import { ChunkQueue, deferred, type Deferred } from "../async/index.ts";
 import { SallyportError } from "../errors.ts";
 import { encodeData, encodeFrame, limits, type Frame } from "../protocol/index.ts";
-import { ChunkQueue } from "./chunk-queue.ts";
 import type { OutgoingStream } from "./contract.ts";
 import { SendWindow } from "./credit.ts";
 import type { FrameSource } from "./scheduler.ts";

@@ -36,8 +36,14 @@ export function bytesBody(bytes: Uint8Array): Readable {
  */
 export function arrivedBody(message: IncomingMessage): Readable {
   if (!message.complete || message.readableFlowing !== null || message.destroyed) return message;
-  return bytesBody((message.read() as Buffer | null) ?? new Uint8Array());
+  const first = read(message);
+  if (first === null) return bytesBody(new Uint8Array());
+  const parts = [first];
+  for (let part = read(message); part !== null; part = read(message)) parts.push(part);
+  return bytesBody(parts.length === 1 ? first : Buffer.concat(parts));
 }
+
+const read = (message: IncomingMessage): Buffer | null => message.read() as Buffer | null;
 
 /** How long a body is that is here as a whole and that nobody has begun to read; null for any other. */
 export function wholeLength(body: Readable): number | null {

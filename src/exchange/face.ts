@@ -6,6 +6,7 @@ import { SallyportError } from "../errors.ts";
 import { holdLittle } from "./body.ts";
 import { FaceConnection } from "./face-connection.ts";
 import type { FaceDeps, FaceOptions } from "./face-options.ts";
+import { GatheredRequest } from "./gathered-request.ts";
 
 /** Disposing it cuts every connection. */
 export interface HttpFace<Context> extends AsyncDisposable {
@@ -80,6 +81,7 @@ class Face<Context> implements HttpFace<Context> {
   #createServer(): Server {
     // it never listens: connections are handed to it, and their times are kept here since its own clock starts with listening
     const server = createServer({
+      IncomingMessage: GatheredRequest,
       maxHeaderSize: this.#options.maxHeaderBytes,
       requireHostHeader: false,
       keepAliveTimeout: 0,

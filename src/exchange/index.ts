@@ -16,5 +16,6 @@ export { createHttpFace, type HttpFace } from "./face.ts";
 export type { FaceDeps, FaceOptions } from "./face-options.ts";
 export { failureResponse, layerOf, unlessFailure } from "./failure.ts";
 export { headerOf, withHeader, withoutHeaders } from "./headers.ts";
+export { GatheredRequest } from "./gathered-request.ts";
 export { Gathering } from "./gathering.ts";
 export type { FaceRequest } from "./request.ts";

@@ -9,7 +9,7 @@ import { createServer as createHttpsServer } from "node:https";
 import type { Socket } from "node:net";
 import { abortable, Notifier } from "../async/index.ts";
 import { SallyportError } from "../errors.ts";
-import { GatheredRequest } from "./gathered-request.ts";
+import { GatheredRequest } from "../exchange/index.ts";
 
 type RequestHandler = (request: IncomingMessage, reply: ServerResponse) => void;
 

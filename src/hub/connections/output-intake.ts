@@ -1,4 +1,5 @@
-import { ChunkQueue, type IncomingStream } from "../../channel/index.ts";
+import { ChunkQueue } from "../../async/index.ts";
+import type { IncomingStream } from "../../channel/index.ts";
 import { isError, SallyportError } from "../../errors.ts";
 import {
   limits,

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import * as fc from "fast-check";
-import { ChunkQueue } from "../../../src/channel/chunk-queue.ts";
+import { ChunkQueue } from "../../../src/async/index.ts";
 import { closeOf, errorOfClose } from "../../../src/channel/close-codes.ts";
 import { decodeControl } from "../../../src/channel/control.ts";
 import { Keepalive } from "../../../src/channel/keepalive.ts";

@@ -62,7 +62,7 @@ for (const [name, dial] of Object.entries(ways)) {
       await sendCrumbs(program);
       return program;
     });
-    assert.ok(held < 3, `${held} MiB`);
+    assert.ok(held < 0.6, `${held} MiB`);
   });
 }
 

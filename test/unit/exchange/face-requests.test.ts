@@ -3,7 +3,8 @@ import { duplexPair } from "node:stream";
 import { test } from "node:test";
 import * as fc from "fast-check";
 import { SallyportError } from "../../../src/errors.ts";
-import type { FaceRequest } from "../../../src/exchange/index.ts";
+import { createHttpFace, type FaceRequest } from "../../../src/exchange/index.ts";
+import { silentLog } from "../../../src/log.ts";
 import { get, reply } from "./face-messages.ts";
 import { dial, faceRig, raw, textOf, until } from "./rig.ts";
 
@@ -36,6 +37,21 @@ test("a request is read with its host, its bytes of target and its end-to-end he
     },
     { host: "docs.test", port: 443, target: "/a%2Fb?c=%00", headers: [["x-own", "1"]], body: null },
   );
+});
+
+test("a body that comes at once in chunks of any size arrives whole", async () => {
+  await using face = createHttpFace<string>({
+    log: silentLog(),
+    handle: async ({ body }) => reply(body === null ? "" : String((await textOf(body)).length)),
+  });
+  for (const size of [1, 100, 3_000, 20_000]) {
+    const [caller, served] = duplexPair();
+    face.serve(served, "context");
+    const chunk = `${size.toString(16)}\r\n${"b".repeat(size)}\r\n`;
+    const head = "POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n";
+    caller.write(`${head}${chunk.repeat(6)}0\r\n\r\n`);
+    assert.match(await textOf(caller), new RegExp(`\r\n${6 * size}(\r\n|$)`));
+  }
 });
 
 test("a body arrives whole however its bytes are split", async () => {

@@ -1,5 +1,5 @@
 import { IncomingMessage } from "node:http";
-import { ChunkQueue } from "../channel/index.ts";
+import { ChunkQueue } from "../async/index.ts";
 
 /**
  * A request that holds its body as bytes while nobody reads it. Node would hold the pieces it came in, and in chunks of one byte those
