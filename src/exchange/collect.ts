@@ -45,6 +45,7 @@ function gathered(source: Readable, limit: number): Promise<Collected> {
 const littleBytes = 64 * 2 ** 10;
 
 export interface Roomy {
+  /** above 64 KiB */
   limit: number;
   /** bytes it is said to have; the limit where nothing is said */
   length?: number | undefined;
@@ -57,9 +58,9 @@ export async function collectInRoom(
   source: Readable,
   { limit, length = limit, enter }: Roomy,
 ): Promise<Collected> {
-  const begun = await collect(source, Math.min(littleBytes, limit));
-  if (begun.whole || limit <= littleBytes) return begun;
-  await enter(Math.min(length, limit));
+  const begun = await collect(source, littleBytes);
+  if (begun.whole) return begun;
+  await enter(length);
   // its end may have come with the last piece
   if (source.readableEnded) return { bytes: begun.bytes, whole: begun.bytes.length <= limit };
   source.resume();

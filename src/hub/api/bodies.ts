@@ -51,8 +51,7 @@ export class Bodies {
     request.heldBody = held;
     request.reply?.once("close", () => held.abort(new SallyportError("cancelled", "the client left")));
     const place = await this.#roomOf(request.identity?.tenant ?? "").enter(bytes, held.signal);
-    if (held.signal.aborted) place[Symbol.dispose]();
-    else held.signal.addEventListener("abort", () => place[Symbol.dispose](), { once: true });
+    held.signal.addEventListener("abort", () => place[Symbol.dispose](), { once: true });
   }
 
   #roomOf(tenant: string): ByteRoom {
